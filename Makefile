@@ -1,0 +1,49 @@
+# Everything a contributor or a newcomer runs. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-real bench lint types imports check lock clean
+
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(VENV)/.ready ## the whole system on this machine, one cancellation after the other told step by step
+	$(RUN) -m deploy.local demo
+
+up: $(VENV)/.ready ## the whole system, kept running, with the commands to try
+	$(RUN) -m deploy.local up
+
+test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes API; needs Python only
+	TEST_STACK=memory $(RUN) -m pytest tests
+
+test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
+	TEST_STACK=real $(RUN) -m pytest tests/integration tests/e2e
+
+bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo, in one run
+	$(RUN) -m tests.bench
+
+lint: $(VENV)/.ready ## style
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.ready ## strict types
+	$(VENV)/bin/mypy
+
+imports: $(VENV)/.ready ## which package may import which
+	$(VENV)/bin/lint-imports
+
+check: lint types imports ## lint, types and imports
+
+lock: ## resolve the dependencies anew, with hashes (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
