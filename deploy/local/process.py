@@ -1,0 +1,198 @@
+"""Child processes that never outlive the stand, and the directory they work in.
+
+A `Workspace` is a temporary directory and the children started in it. Each child leads its own process group, so that
+Ctrl-C in a terminal reaches only the stand, which then ends them in order. If the stand itself is killed, the kernel
+kills the children (`launch.py`) and a small helper removes groups and directory (`sweeper.py`).
+What the children are is not known here; see `postgres.py`, `kafka_real.py` and the others.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from deploy.local.errors import StandError
+
+_POLL = 0.03
+_HERE = Path(__file__).parent
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Child:
+    """One started program. Its process group is killed when the workspace closes."""
+
+    name: str
+    log: Path
+    _process: subprocess.Popen[bytes]
+    _ended: Callable[[int], None]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    async def ready(self, check: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
+        """Wait until `check` says yes; an end of the program or the deadline is an error with its last lines."""
+        deadline = time.monotonic() + within
+        while not await check():
+            if not self.running:
+                raise StandError("part_ended", f"{self.name} ended with {self._process.returncode}\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise StandError("part_not_ready", f"{self.name} was not ready after {within:g} s\n{self.tail()}")
+            await asyncio.sleep(_POLL)
+
+    async def wait(self, *, within: float) -> int:
+        """The exit code; TimeoutError if it goes on running."""
+        async with asyncio.timeout(within):
+            while (code := self._process.poll()) is None:  # noqa: ASYNC110  a process sets no event
+                await asyncio.sleep(_POLL)
+        self._reaped()
+        return code
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM, *, patience: float = 20) -> None:
+        """Ask the program to end; after `patience` seconds, make it."""
+        self.resume()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            await self.wait(within=patience)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL the program and all that it started, and wait for its end, which cannot take long."""
+        self._signal_all(signal.SIGKILL)
+        self._process.wait(timeout=30)
+        self._reaped()
+
+    def pause(self) -> None:
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of its log."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        # The descendants too: Postgres puts each of its processes into a group of its own.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            descendants = psutil.Process(self.pid).children(recursive=True)
+            for process in descendants:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def _reaped(self) -> None:
+        self._ended(self.pid)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Workspace:
+    directory: Path
+    _sweeper: subprocess.Popen[bytes]
+    _children: dict[int, Child] = field(default_factory=dict)
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str] | None = None,
+        account: str | None = None,
+        death_signal: signal.Signals = signal.SIGKILL,
+        cwd: Path | None = None,
+    ) -> Child:
+        """Start a program; what it prints is appended to `<name>.log` of the workspace."""
+        log = self.directory / f"{name}.log"
+        launch = [sys.executable, "-I", "-S", str(_HERE / "launch.py"), str(os.getpid()), str(int(death_signal))]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*launch, account or "-", *map(str, command)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd or self.directory,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        child = Child(name=name, log=log, _process=process, _ended=self._forget)
+        self._children[child.pid] = child
+        self._tell(f"+{child.pid}\n")
+        return child
+
+    async def run(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        limit: float,
+        environment: Mapping[str, str] | None = None,
+        account: str | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        """Start a program and wait for its good end; anything else is an error with its last lines."""
+        child = self.start(name, command, environment=environment, account=account, cwd=cwd)
+        try:
+            code = await child.wait(within=limit)
+        except TimeoutError:
+            raise StandError("too_slow", f"{name} was not done after {limit:g} s\n{child.tail()}") from None
+        finally:
+            child.kill()
+        if code != 0:
+            raise StandError("failed", f"{name} failed with {code}\n{child.tail(40)}")
+
+    def close(self) -> None:
+        for child in reversed(list(self._children.values())):
+            child.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if self._sweeper.stdin is not None:
+            self._sweeper.stdin.close()
+        self._sweeper.wait(timeout=30)
+
+    def _forget(self, pid: int) -> None:
+        if self._children.pop(pid, None) is not None:
+            self._tell(f"-{pid}\n")
+
+    def _tell(self, line: str) -> None:
+        if self._sweeper.stdin is not None:
+            self._sweeper.stdin.write(line.encode())
+            self._sweeper.stdin.flush()
+
+
+@asynccontextmanager
+async def workspace() -> AsyncIterator[Workspace]:
+    """A temporary directory and its children, all gone at the end."""
+    made = open_workspace()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def open_workspace() -> Workspace:
+    directory = Path(tempfile.mkdtemp(prefix="evaluation-cancel-"))
+    # Programs that run under another account must be able to reach their own directories below it.
+    directory.chmod(0o711)
+    sweeper = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_HERE / "sweeper.py"), str(directory)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    return Workspace(directory=directory, _sweeper=sweeper)
