@@ -23,6 +23,7 @@ BARE_SOURCE: Final = "urn:evaluation-cancel:bare"
 """The source of every bare command. No setting should trust it: anybody who may write can send one."""
 
 COMMAND_TYPE: Final = f"{TYPE_PREFIX}CancelEvaluation"
+_ATTRIBUTE_OF: Final = {f"ce_{name}": name for name in ("specversion", *Envelope.__slots__)}
 _COMMANDS: Final[dict[str, type[CancelEvaluation]]] = {COMMAND_TYPE: CancelEvaluation}
 _EVENTS: Final[dict[str, type[Event]]] = {TYPE_PREFIX + name: event for name, event in EVENT_TYPES.items()}
 _ANY_VERSION: Final = re.compile(r"ai\.vijil\.evaluations\.v\d{1,9}\.", re.ASCII)
@@ -90,17 +91,19 @@ def _decode(record: RawRecord, known: dict[str, type[M]], bare_type: str | None)
 
 def _read_headers(headers: tuple[tuple[str, bytes | None], ...]) -> tuple[Attributes, str | None]:
     attributes: Attributes = {}
-    content_type = None
-    trace_parent = None
+    trace_parent = content_type = None
     for name, raw in headers:
-        if not name.isascii():
+        attribute = _ATTRIBUTE_OF.get(name)
+        if attribute is not None:
+            attributes[attribute] = from_header(name, raw)
+        elif not name.isascii():
             _check_name(name)
-        if name.startswith("ce_"):
-            attributes[name[3:]] = from_header(name, raw)
         elif name == "traceparent":
             trace_parent = from_header(name, raw)
         elif name.lower() == "content-type":
             content_type = from_header(name, raw)
+        elif name.startswith("ce_"):
+            attributes[name[3:]] = from_header(name, raw)
     if trace_parent is not None:
         attributes["traceparent"] = trace_parent
     return attributes, content_type

@@ -47,14 +47,19 @@ class RawRecord:
         )
 
 
+def _shown(text: str, limit: int) -> str:
+    """Names in a record are a stranger's text: shown so that it can be stored and printed anywhere."""
+    return (text if text.isprintable() else ascii(text)[1:-1])[:limit]
+
+
 class UndecodableRecord(Exception):  # noqa: N818 - a fact about the record, and the name the dead letters use
     """A record that can never be understood. The code is stable; field and problem are for people."""
 
     def __init__(self, *, code: str, field: str, problem: str, topic: str, partition: int, offset: int) -> None:
         super().__init__(f"{topic}[{partition}]@{offset}: {field} {problem} ({code})")
         self.code = code
-        self.field = field
-        self.problem = problem
+        self.field = _shown(field, 200)
+        self.problem = _shown(problem, 500)
         self.topic = topic
         self.partition = partition
         self.offset = offset
