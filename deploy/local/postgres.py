@@ -20,8 +20,9 @@ from pathlib import Path
 import asyncpg
 
 from deploy.local.errors import StandError
+from deploy.local.part import Part
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.process import Child, Workspace
+from deploy.local.process import Workspace
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
@@ -34,23 +35,19 @@ SETTINGS: Mapping[str, str] = {
     "full_page_writes": "off",
     "log_line_prefix": "%m [%p] %a ",
 }
-_OWNER = "postgres"
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
-class Postgres:
+@dataclass(kw_only=True, eq=False)
+class PostgresServer:
+    """A server somebody runs, reached as its owner."""
+
+    host: str = LOOPBACK
     port: int
     password: str
-    _work: Workspace
-    _binaries: Path
-    _data: Path
-    _account: str | None
-    _settings: Mapping[str, str]
-    _child: Child | None = None
-    _killed: bool = False
+    owner: str = "postgres"
 
     def dsn(self, database: str) -> str:
-        return f"postgresql://{_OWNER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql://{self.owner}:{self.password}@{self.host}:{self.port}/{database}"
 
     async def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make a database and give its DSN. Nobody may be connected to the template."""
@@ -61,62 +58,48 @@ class Postgres:
     async def drop_database(self, name: str) -> None:
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    async def start(self) -> None:
-        settings = {**SETTINGS, **self._settings, "port": str(self.port)}
-        self._child = self._work.start(
-            "postgres",
-            [self._binaries / "postgres", "-D", self._data, *(f"--{name}={value}" for name, value in settings.items())],
-            account=self._account,
-            # The immediate shutdown: unlike after SIGKILL, no shared memory segment stays behind.
-            death_signal=signal.SIGQUIT,
-        )
-        await self._child.ready(self._answers)
-        self._killed = False
-
-    async def stop(self) -> None:
-        """End all sessions and write everything down."""
-        await self._running().stop(signal.SIGINT)
-
-    async def restart(self) -> None:
-        await self.stop()
-        await self.start()
-
-    def kill(self) -> None:
-        """As a crash would: nothing is written down, recovery runs at the next start."""
-        self._running().kill()
-        self._killed = True
-
-    def pause(self) -> None:
-        self._running().pause()
-
-    def resume(self) -> None:
-        self._running().resume()
-
-    async def close(self) -> None:
-        if self._killed:
-            # A killed server leaves a shared memory segment that only the next one removes.
-            await self.start()
-        await self.stop()
-
-    def _running(self) -> Child:
-        if self._child is None:
-            raise StandError("not_started", "Postgres was never started")
-        return self._child
-
-    async def _answers(self) -> bool:
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.dsn("postgres"), timeout=30)
         try:
-            connection = await asyncpg.connect(self.dsn("postgres"), timeout=5)
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@dataclass(kw_only=True, eq=False)
+class Postgres(PostgresServer, Part):
+    """A server of our own."""
+
+    binaries: Path
+    data: Path
+    settings: Mapping[str, str]
+    killed: bool = False
+
+    def command(self) -> list[str | Path]:
+        settings = {**SETTINGS, **self.settings, "port": str(self.port)}
+        return [self.binaries / "postgres", "-D", self.data, *(f"--{name}={value}" for name, value in settings.items())]
+
+    async def answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.dsn("postgres"), timeout=10)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         await connection.close()
         return True
 
-    async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.dsn("postgres"), timeout=10)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+    async def start(self) -> None:
+        await super().start()
+        self.killed = False
+
+    def kill(self) -> None:
+        super().kill()
+        self.killed = True
+
+    async def close(self) -> None:
+        if self.killed:
+            # A killed server leaves a shared memory segment that only the next one removes.
+            await self.start()
+        await self.stop()
 
 
 @asynccontextmanager
@@ -129,13 +112,18 @@ async def postgres(work: Workspace, *, settings: Mapping[str, str] | None = None
     password = secrets.token_urlsafe(16)
     await _initialise(work, home, binaries, password, account)
     server = Postgres(
+        work=work,
+        name="postgres",
+        account=account,
+        # "Fast": it ends all sessions and writes everything down.
+        stop_signal=signal.SIGINT,
+        # "Immediate": unlike after SIGKILL, no shared memory segment stays behind.
+        death_signal=signal.SIGQUIT,
         port=free_port(),
         password=password,
-        _work=work,
-        _binaries=binaries,
-        _data=home / "data",
-        _account=account,
-        _settings=settings or {},
+        binaries=binaries,
+        data=home / "data",
+        settings=settings or {},
     )
     await server.start()
     try:
@@ -152,7 +140,7 @@ async def _initialise(work: Workspace, home: Path, binaries: Path, password: str
         for path in (home, secret):
             os.chown(path, pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid)
     how = ("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}")
-    command = [binaries / "initdb", "-D", home / "data", "-U", _OWNER, *how]
+    command: list[str | Path] = [binaries / "initdb", "-D", home / "data", "-U", "postgres", *how]
     await work.run("initdb", command, limit=120, account=account)
 
 

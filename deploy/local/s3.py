@@ -8,45 +8,34 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
-from deploy.local.errors import StandError
+from deploy.local.part import Part
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.process import Child, Workspace
+from deploy.local.process import Workspace
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
-class S3:
+@dataclass(kw_only=True, eq=False)
+class S3Server:
+    """A server somebody runs."""
+
     endpoint_url: str
     access_key: str
     secret_key: str
     region: str
-    _work: Workspace | None = None
-    _child: Child | None = None
 
-    async def start(self) -> None:
-        if self._work is None:
-            raise StandError("not_ours", "this S3 server was not started by the stand")
-        host, port = LOOPBACK, self.endpoint_url.rpartition(":")[2]
-        self._child = self._work.start("s3", [sys.executable, "-m", "moto.server", "-H", host, "-p", port])
-        await self._child.ready(self._answers)
 
-    def kill(self) -> None:
-        self._running().kill()
+@dataclass(kw_only=True, eq=False)
+class S3(S3Server, Part):
+    """A server of our own."""
 
-    def pause(self) -> None:
-        self._running().pause()
+    def command(self) -> list[str | Path]:
+        port = self.endpoint_url.rpartition(":")[2]
+        return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", port]
 
-    def resume(self) -> None:
-        self._running().resume()
-
-    def _running(self) -> Child:
-        if self._child is None:
-            raise StandError("not_ours", "this S3 server was not started by the stand")
-        return self._child
-
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
                 return (await client.get(self.endpoint_url)).is_success
@@ -58,11 +47,12 @@ class S3:
 async def s3(work: Workspace) -> AsyncIterator[S3]:
     """A started server without buckets, and none at the end."""
     server = S3(
+        work=work,
+        name="s3",
         endpoint_url=f"http://{LOOPBACK}:{free_port()}",
         access_key="stand",
         secret_key="stand",  # noqa: S106  any would do
         region="us-east-1",
-        _work=work,
     )
     await server.start()
     try:

@@ -1,0 +1,49 @@
+"""The handle of a Kafka broker, whoever started it, and the making of topics on it.
+
+It starts nothing: see `kafka_memory.py` and `kafka_real.py`.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from schemas.topics import TopicSpec
+
+LIMIT = 30.0
+"""Seconds for one administrative request."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Kafka:
+    bootstrap_servers: str
+    kind: Literal["memory", "real", "given"]
+
+
+async def ensure_topics(kafka: Kafka, specs: Iterable[TopicSpec]) -> None:
+    """See to it that the topics exist, and that clients are told so; those that do are left as they are."""
+    await asyncio.to_thread(_ask_for if kafka.kind == "memory" else _create, kafka.bootstrap_servers, tuple(specs))
+
+
+def _ask_for(bootstrap_servers: str, specs: tuple[TopicSpec, ...]) -> None:
+    # The in-memory broker knows no request for it: topics appear, with four partitions, when they are asked for.
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for spec in specs:
+        client.list_topics(spec.name, timeout=LIMIT)
+
+
+def _create(bootstrap_servers: str, specs: tuple[TopicSpec, ...]) -> None:
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    wanted = [
+        NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=-1, config=spec.settings)
+        for spec in specs
+    ]
+    for created in client.create_topics(wanted, request_timeout=LIMIT, operation_timeout=LIMIT).values():
+        try:
+            created.result(LIMIT)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
