@@ -18,7 +18,7 @@ class RequestedBy(Message):
 
     kind: Literal["user", "service"]
     id: Identifier
-    team_ids: Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST)]
+    team_ids: Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST)] = ()
 
 
 class CancelEvaluation(Message):

@@ -21,7 +21,7 @@ MAX_COUNT = 2**63 - 1
 class Message(BaseModel):
     """Frozen, and deaf to fields it does not know: a newer writer must not stop an older reader."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 def _without_nul(text: str) -> str:

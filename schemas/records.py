@@ -56,10 +56,10 @@ class UndecodableRecord(Exception):  # noqa: N818 - a fact about the record, and
     """A record that can never be understood. The code is stable; field and problem are for people."""
 
     def __init__(self, *, code: str, field: str, problem: str, topic: str, partition: int, offset: int) -> None:
-        super().__init__(f"{topic}[{partition}]@{offset}: {field} {problem} ({code})")
         self.code = code
         self.field = _shown(field, 200)
         self.problem = _shown(problem, 500)
+        super().__init__(f"{topic}[{partition}]@{offset}: {self.field} {self.problem} ({code})")
         self.topic = topic
         self.partition = partition
         self.offset = offset
