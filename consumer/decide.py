@@ -1,0 +1,111 @@
+"""Handles a batch of commands in one transaction: inbox, decisions, new cancellations and events together.
+
+A crash before the commit leaves nothing behind and Kafka delivers again; a crash after it finds the commands in the
+inbox. What is decided is in `decision_batch.py` and `decisions.py`, the SQL in `store/`. Called by `intake.py` with
+what Kafka delivered and by `reconcile.py` for commands that were left over because their evaluation's row was locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from consumer.decision_batch import LOCKED, DecisionBatch
+from consumer.decisions import FINAL_STATUSES, EvaluationSeen
+from consumer.errors import TemporaryError
+from consumer.messages import Message
+from consumer.outcome_events import OutcomeEvents
+from consumer.received import ReceivedCommand
+from consumer.store import cancellations, commands, evaluations, outbox
+from consumer.store.database import Database, Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What one read of Kafka brought: commands, dead letters for what is none, and where to read on."""
+
+    commands: Sequence[ReceivedCommand] = ()
+    dead_letters: Sequence[Message] = ()
+    next_offsets: Sequence[tuple[str, int, int]] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decided:
+    """What became of a batch, for metrics and for waking the loops that go on with it."""
+
+    counts: Mapping[str, int]
+    opened: int
+    messages: int
+
+
+class Decide:
+    """The use case. Raises `TemporaryError` when it is to be repeated and `Unstorable` when it is to be halved."""
+
+    def __init__(self, database: Database, events: OutcomeEvents) -> None:
+        self._database = database
+        self._events = events
+
+    async def record(self, batch: Batch) -> Decided:
+        """Records and decides everything in the batch and stores its offsets, in one transaction."""
+        async with self._database.transaction() as tx:
+            work = DecisionBatch(self._events, await commands.database_time(tx))
+            work.messages += batch.dead_letters
+            if batch.commands:
+                seen = await self._see(tx, sorted({c.evaluation_id for c in batch.commands}))
+                known = await commands.known(tx, [c.key for c in batch.commands])
+                work.decide(work.first_seen(batch.commands, known), seen)
+                if work.rows and not await commands.insert(tx, work.rows):
+                    # Another consumer recorded one of them between our read and our write: it is known next time.
+                    raise TemporaryError("lost_race", "another consumer recorded one of these commands first")
+            await self._write(tx, work)
+            if batch.next_offsets:
+                await commands.save_offsets(tx, batch.next_offsets)
+        return _decided(work)
+
+    async def left_over(self, limit: int) -> Decided:
+        """Decides commands whose evaluation was locked by somebody else when they came."""
+        async with self._database.transaction() as tx:
+            work = DecisionBatch(self._events, await commands.database_time(tx))
+            waiting = await commands.undecided(tx, limit)
+            seen = await self._see(tx, sorted({c.evaluation_id for c in waiting})) if waiting else {}
+            free = [c for c in waiting if seen.get(c.evaluation_id) is not LOCKED]
+            if free:
+                still = await commands.lock_undecided(tx, [c.key for c in free])
+                work.decide([c for c in free if c.key in still], seen)
+                await commands.decide(tx, work.rows)
+            await self._write(tx, work)
+        return _decided(work)
+
+    async def _see(self, tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, EvaluationSeen]:
+        """Locks the evaluations and reads their fences, which must come after: a read beside the lock is stale."""
+        seen = {
+            row["id"]: EvaluationSeen(
+                team_id=row["team_id"], status=row["status"], cluster=row["cluster"], ended_at=row["ended_at"]
+            )
+            for row in await evaluations.lock(tx, ids)
+        }
+        active = [i for i, s in seen.items() if s.status not in FINAL_STATUSES]
+        cancelled = [i for i, s in seen.items() if s.status == "cancelled"]
+        for fence in await evaluations.fences(tx, active, cancelled):
+            which = "open_cancellation" if fence["open"] else "ended_by"
+            seen[fence["evaluation_id"]] = replace(seen[fence["evaluation_id"]], **{which: fence["id"]})
+        missing = [i for i in ids if i not in seen]
+        if missing:
+            seen.update(dict.fromkeys(await evaluations.existing(tx, missing), LOCKED))
+        return seen
+
+    async def _write(self, tx: Transaction, work: DecisionBatch) -> None:
+        if work.openings:
+            await cancellations.open_new(tx, work.openings)
+            await evaluations.touch(tx, [o.evaluation_id for o in work.openings])
+        if work.joined:
+            await cancellations.join(tx, work.joined)
+        if work.messages:
+            await outbox.add(tx, work.messages)
+        if work.again:
+            await outbox.add_again(tx, work.again)
+
+
+def _decided(work: DecisionBatch) -> Decided:
+    return Decided(counts=work.counts, opened=len(work.openings), messages=len(work.messages) + len(work.again))

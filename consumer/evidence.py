@@ -1,0 +1,41 @@
+"""Evidence of a teardown on its way through Postgres, and the part of it that is told to others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+from pydantic import TypeAdapter
+
+from consumer.cancellations import TeardownEvidence
+from schemas.events import Actor, Evidence, PodEnded
+
+MAX_LISTED: Final = 100
+_EVIDENCE: Final = TypeAdapter(TeardownEvidence)
+
+
+def dump_evidence(evidence: TeardownEvidence) -> str:
+    """As it is stored, in a jsonb column."""
+    return orjson.dumps(evidence).decode()
+
+
+def load_evidence(stored: str | None) -> TeardownEvidence:
+    """Evidence as it was stored; a row that has none yet has seen nothing."""
+    return TeardownEvidence() if stored is None else _EVIDENCE.validate_json(stored)
+
+
+def published_evidence(evidence: TeardownEvidence) -> Evidence:
+    """At most a hundred pods, with when each was seen gone, and how many there were."""
+    pods = [PodEnded(name=p.name, gone_at=p.gone_at) for p in evidence.pods if p.gone_at is not None]
+    return Evidence(
+        job=evidence.job or "unknown",
+        job_finished=evidence.job_finished,
+        pods=tuple(pods[:MAX_LISTED]),
+        pod_count=max(evidence.pod_count, len(evidence.pods)),
+    )
+
+
+def resolved_evidence(evidence: TeardownEvidence, operator: str, reason: str) -> Evidence:
+    """What an operator vouches for in place of proof."""
+    seen = published_evidence(evidence)
+    return seen.model_copy(update={"resolved_by": Actor(kind="user", id=operator), "resolve_reason": reason})

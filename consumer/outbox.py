@@ -1,0 +1,199 @@
+"""Publishes what the outbox holds: one leader, at most one message of a key at a time, marked only when acknowledged.
+
+A crash between acknowledgement and mark publishes a message again, byte for byte and with the same id and sequence;
+downstream ignores what it has seen. The SQL is in `store/outbox.py`, the producer's handling in `event_producer.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from consumer.errors import TemporaryError
+from consumer.messages import unpack_headers
+from consumer.outcome_events import DEAD_LETTER
+from consumer.store import leases, outbox
+from consumer.store.database import Database, Transaction
+from schemas.records import Headers
+
+_LEASE_NAME = "outbox"
+_PAGES = 5
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """The broker has it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """The broker will not take it as it is, however often it is tried (its size, our rights)."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unresolved:
+    """It may or may not arrive yet. Not to be sent again before this producer is gone."""
+
+    detail: str
+
+
+SendResult = Sent | Refused | Unresolved
+
+
+Record = tuple[str, bytes | None, bytes | None, Headers]
+"""Topic, key, value, headers."""
+
+
+class EventProducer(Protocol):
+    """What the relay asks of Kafka."""
+
+    async def send(
+        self, records: Sequence[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]]
+    ) -> list[SendResult]:
+        """Sends (topic, key, value, headers) and waits for each outcome, within its own deadline."""
+
+    async def renew(self) -> None:
+        """Gets rid of the producer and whatever it still held; the next send makes a new one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayLimits:
+    """How much and how often."""
+
+    batch: int = 2000
+    """Messages a round. More at once is cheaper, and waits longer for the slowest of them."""
+    poll: float = 0.5
+    """Seconds between rounds when nothing nudges."""
+    lease: timedelta = timedelta(seconds=15)
+    """How long others wait for a leader that has vanished; above the longest round."""
+    retry_parked: timedelta = timedelta(minutes=5)
+    """Until a refused message is tried again."""
+
+
+class Relay:
+    """The loop. Only the holder of the lease publishes; the others look in from time to time."""
+
+    def __init__(
+        self, *, database: Database, producer: EventProducer, holder: str, limits: RelayLimits | None = None
+    ) -> None:
+        self._database = database
+        self._producer = producer
+        self._holder = holder
+        self._limits = limits or RelayLimits()
+        self._nudged = asyncio.Event()
+        self._stopping = False
+        self._epoch: int | None = None
+        self._held_until = 0.0
+        self._unparked_at = 0.0
+        self.progressed_at = time.monotonic()
+        """When a round last went through, for the health check."""
+        self.published = 0
+
+    def nudge(self) -> None:
+        """There may be something to publish."""
+        self._nudged.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Rounds until stopped, then gives up leadership. Raises `TemporaryError`: run it again after a pause."""
+        while not self._stopping:
+            self._nudged.clear()
+            if not await self._hold() or not await self.round():
+                await self._wait()
+        await self._release()
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._nudged.wait(), self._limits.poll)
+
+    async def _hold(self) -> bool:
+        """Takes or prolongs the lease, by half of its length each time."""
+        now = time.monotonic()
+        half = self._limits.lease.total_seconds() / 2
+        if self._epoch is None or now > self._held_until - half:
+            async with self._database.connection() as tx:
+                self._epoch = await leases.hold(tx, _LEASE_NAME, self._holder, self._limits.lease)
+            self._held_until = now + 2 * half
+        self.progressed_at = time.monotonic()
+        return self._epoch is not None
+
+    async def _release(self) -> None:
+        if self._epoch is not None:
+            async with self._database.connection() as tx:
+                await leases.release(tx, _LEASE_NAME, self._holder)
+            self._epoch = None
+
+    async def round(self) -> bool:
+        """Publishes the oldest message of each key, as many as one round takes. True if there may be more."""
+        rows = await self._choose()
+        if not rows:
+            return False
+        results = await self._producer.send([_record(row) for row in rows])
+        await self._mark(rows, results)
+        return True
+
+    async def _choose(self) -> list[Mapping[str, Any]]:
+        """The oldest row of each key. A key with many rows is passed over once one of them is taken."""
+        chosen: dict[bytes | int, Mapping[str, Any]] = {}
+        after = 0
+        async with self._database.transaction() as tx:
+            await self._unpark(tx)
+            without = await outbox.parked_keys(tx)
+            for _ in range(_PAGES):
+                page = await outbox.oldest(tx, list(without), after, self._limits.batch)
+                for row in page:
+                    if chosen.setdefault(row["key"] or row["id"], row) is not row:
+                        without.add(row["key"])
+                if len(page) < self._limits.batch or len(chosen) * 2 > self._limits.batch:
+                    break
+                after = page[-1]["id"]
+        return list(chosen.values())
+
+    async def _unpark(self, tx: Transaction) -> None:
+        if time.monotonic() - self._unparked_at > self._limits.retry_parked.total_seconds():
+            await outbox.unpark(tx, self._limits.retry_parked)
+            self._unparked_at = time.monotonic()
+
+    async def _mark(self, rows: Sequence[Mapping[str, Any]], results: Sequence[SendResult]) -> None:
+        sent = [row["id"] for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
+        refused = [(row, r) for row, r in zip(rows, results, strict=True) if isinstance(r, Refused)]
+        epoch = self._epoch or 0
+        async with self._database.transaction() as tx:
+            if sent:
+                self.published += await outbox.published(tx, sent, epoch)
+            for row, result in refused:
+                await outbox.park(tx, row["id"], epoch, result.code, result.detail)
+        for row, result in refused:
+            _log.error(
+                "The broker refuses a message; it is set aside and its key waits.",
+                action="message_parked",
+                event_id=str(row["event_id"]),
+                type=row["type"],
+                code=result.code,
+                detail=result.detail,
+            )
+        unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
+        if unresolved is not None:
+            await self._producer.renew()
+            raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    headers = unpack_headers(row["headers"])
+    if row["type"] != DEAD_LETTER:
+        headers.append(("ce_sequence", b"%d" % row["sequence"]))
+    return row["topic"], row["key"], row["value"], headers

@@ -1,0 +1,122 @@
+"""Connections to Postgres: the pool, the transaction, and what each of its errors asks for.
+
+Holds no query of the domain; those are in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import asyncpg
+
+from consumer.errors import CancellationError, TemporaryError
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Transaction = PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Transaction = Pool = Any
+
+_DATA_CLASSES: Final = ("22", "23", "54")
+"""SQLSTATE classes of a value that can never be stored: data exception, integrity, program limit."""
+_PASSING_CLASSES: Final = ("08", "40", "53", "57")
+"""Connection, rollback (serialization, deadlock), resources, operator intervention (shutdown, timeouts)."""
+_PASSING_STATES: Final = ("55P03", "25006", "25P03")
+"""Lock not available; read-only (a failover under way); idle in transaction timed out (we were stopped)."""
+
+
+Row = Mapping[str, Any]
+"""A row as the driver gives it: columns by name."""
+
+
+async def fetch(tx: Transaction, query: str, *arguments: object) -> list[Row]:
+    """All rows of a query, as plain mappings to the type checker."""
+    return cast("list[Row]", await tx.fetch(query, *arguments))
+
+
+class Unstorable(CancellationError):  # noqa: N818  # names the value, as `Refusal` names the answer
+    """Postgres will never take one of these values; halve the batch to find out which."""
+
+
+async def open_pool(
+    dsn: str,
+    *,
+    max_size: int,
+    statement_timeout_ms: int,
+    lock_timeout_ms: int,
+    statement_cache_size: int,
+    application_name: str,
+) -> Pool:
+    """A pool whose sessions end by themselves when their process stalls or vanishes.
+
+    A stopped process keeps its row locks until the server ends its session, so that an idle transaction and a dead
+    link are bounded, both well below the shortest lease.
+    """
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=max_size,
+        command_timeout=statement_timeout_ms / 1000 + 5,
+        statement_cache_size=statement_cache_size,
+        max_inactive_connection_lifetime=60,
+        server_settings={
+            "application_name": application_name,
+            "search_path": "pg_catalog",
+            "statement_timeout": str(statement_timeout_ms),
+            "lock_timeout": str(lock_timeout_ms),
+            "idle_in_transaction_session_timeout": str(statement_timeout_ms),
+            "tcp_keepalives_idle": "5",
+            "tcp_keepalives_interval": "2",
+            "tcp_keepalives_count": "3",
+        },
+    )
+
+
+class Database:
+    """Gives out transactions (READ COMMITTED) and single statements, with errors translated."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One transaction; raises `TemporaryError` when it is worth repeating, `Unstorable` when it never will be."""
+        with translated():
+            async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+                yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Transaction]:
+        """A connection for one statement that is its own transaction."""
+        with translated():
+            async with self._pool.acquire(timeout=10) as connection:
+                yield connection
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the driver's errors into ours; what is neither passing nor about data is a bug and goes through."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        if state.startswith(_DATA_CLASSES):
+            raise Unstorable("unstorable", f"Postgres refused a value: {error}") from error
+        if state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES:
+            raise TemporaryError("postgres_unavailable", f"{state}: {error}", outcome_unknown=True) from error
+        raise
+    except UnicodeEncodeError as error:
+        raise Unstorable("unstorable", f"not valid UTF-8: {error.reason}") from error
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+            raise Unstorable("unstorable", f"the driver refused a value: {error}") from error
+        raise TemporaryError(
+            "postgres_unavailable", str(error) or type(error).__name__, outcome_unknown=True
+        ) from error
