@@ -1,0 +1,39 @@
+"""The handle of a Kubernetes cluster, whoever started it, and the kubeconfig that leads to it.
+
+It starts nothing: see `kubernetes_simulated` and `kubernetes_real`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """Where the API server is and how an administrator reaches it."""
+
+    kubeconfig: Path
+    url: str
+    token: str
+    ca_path: Path | None
+    kind: Literal["simulated", "real", "given"]
+
+
+def write_kubeconfig(path: Path, *, url: str, token: str, ca_path: Path | None = None) -> Path:
+    """Write a kubeconfig with one cluster, one user and one context, all named `local`."""
+    cluster: dict[str, Any] = {"server": url}
+    if ca_path is not None:
+        cluster["certificate-authority"] = str(ca_path)
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "local", "cluster": cluster}],
+        "users": [{"name": "local", "user": {"token": token}}],
+        "contexts": [{"name": "local", "context": {"cluster": "local", "user": "local", "namespace": "default"}}],
+        "current-context": "local",
+    }
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,11 @@
+"""A small Kubernetes API server for tests and the demo, true to the real one in what this service relies on.
+
+Its rules were compared with kube-apiserver 1.36 by the suite tests/integration/kubernetes, which runs against both.
+Start reading at `simulator` (the whole), `server` (a request's way), `deletion` and `garbage` (what a DELETE does).
+"""
+
+from deploy.local.cluster import Cluster
+from deploy.local.kubernetes_simulated.faults import Fault, Faults, Which
+from deploy.local.kubernetes_simulated.simulator import Simulator
+
+__all__ = ["Cluster", "Fault", "Faults", "Simulator", "Which"]
