@@ -54,8 +54,10 @@ class ClaimedCancellation:
     team_id: str
     attempt: int
     """Grows with every claim; a finish with an older number is ignored."""
-    looks: int
-    """How many earlier claims ended in `StillStopping`; the other `attempt - 1 - looks` ended in errors."""
+    looks: int = 0
+    """How many claims in a row, up to the last, ended in `StillStopping`."""
+    errors: int = 0
+    """How many claims in a row, up to the last, ended in `Retry`; the pause between them grows with it."""
     phase: Phase
     status_before: str
     cluster: str | None
@@ -88,7 +90,7 @@ class StillStopping:
     look_again_in: float
     """Seconds."""
     deleted: bool
-    """A DELETE has been accepted, now or in an earlier attempt."""
+    """This attempt's DELETE was accepted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,63 @@
+"""Connects to a Kubernetes cluster: from a kubeconfig file, or with the service account of the pod this runs in.
+
+Only reads credentials; whether the server can be reached is found out by the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubernetes_asyncio.client import ApiClient, Configuration
+from kubernetes_asyncio.config import load_incluster_config, load_kube_config
+
+from consumer.kubernetes_calls import KubernetesCalls
+from consumer.kubernetes_jobs import KubernetesJobs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterAccess:
+    """How to reach one cluster."""
+
+    kubeconfig: Path | None = None
+    """None: the service account of this pod."""
+    context: str | None = None
+    """None: the kubeconfig's current one."""
+    call_timeout: float = 10.0
+    """Seconds for one call, its answer read to the end."""
+    connect_timeout: float = 3.0
+    calls_in_flight: int = 32
+    disable_strict_ssl_verification: bool = False
+    """Accept certificate authorities without the extensions that Python 3.13 demands, as old EKS ones are."""
+
+
+async def connect(access: ClusterAccess) -> KubernetesJobs:
+    """Must be called within the event loop that will use it."""
+    configuration = Configuration()
+    configuration.disable_strict_ssl_verification = access.disable_strict_ssl_verification
+    # The watches hold connections of their own beside the calls.
+    configuration.connection_pool_maxsize = access.calls_in_flight + 16
+    renew = await _load(access, configuration)
+    calls = KubernetesCalls(
+        ApiClient(configuration),
+        timeout=access.call_timeout,
+        connect_timeout=access.connect_timeout,
+        renew=renew,
+    )
+    return KubernetesJobs(calls)
+
+
+async def _load(access: ClusterAccess, configuration: Configuration) -> Callable[[], Awaitable[None]] | None:
+    if access.kubeconfig is None:
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return None  # that one renews its token by itself
+    path, context = str(access.kubeconfig), access.context
+
+    async def read() -> None:
+        await load_kube_config(
+            config_file=path, context=context, client_configuration=configuration, persist_config=False
+        )
+
+    await read()
+    return read

@@ -1,0 +1,258 @@
+"""Claims open cancellations and has each attempted, many at once; hands the outcomes back in batches.
+
+The bound is on calls in flight: so many workers for each cluster, one call at a time each. A cancellation that waits
+for pods to end holds none of them: it is a row in Postgres again, woken by the watch or by its own next look. What an
+attempt does is in `teardown.py`, each cluster's queue in `teardown_lane.py`, the rows in hand in `teardown_hand.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from consumer.cancellations import NOT_CREATED, ClaimedCancellation, Failed, Gone, Outcome, Retry, StillStopping
+from consumer.errors import scrub
+from consumer.jobs import Jobs
+from consumer.quiet import Quiet
+from consumer.sightings import Sightings
+from consumer.teardown import TeardownRules, attempt, retry_pause
+from consumer.teardown_hand import InHand
+from consumer.teardown_lane import Lane
+from consumer.teardown_port import CancellationStore, TeardownLimits
+from consumer.watch import Change
+
+_ROWS_BETWEEN_YIELDS = 8
+_log = structlog.get_logger(__name__)
+
+
+class Teardown:
+    """The loop. `nudge`, `on_change` and `on_reachable` may be called at any time from its event loop."""
+
+    def __init__(
+        self,
+        *,
+        store: CancellationStore,
+        clusters: Mapping[str, Jobs],
+        worker: str,
+        sightings: Mapping[str, Sightings] | None = None,
+        rules: TeardownRules | None = None,
+        limits: TeardownLimits | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        observe: Callable[[str | None, Outcome, float], None] | None = None,
+    ) -> None:
+        """`observe` is told the cluster, the outcome and the seconds of each attempt, for metrics."""
+        self._store = store
+        self._worker = worker
+        self._rules = rules or TeardownRules()
+        self._limits = limits or TeardownLimits()
+        self._now = now
+        self._observe = observe
+        calls, most = self._limits.calls_in_flight, self._limits.most_held
+        self._lanes = {
+            name: Lane(name, jobs, (sightings or {}).get(name) or Sightings(), workers=calls, most=most)
+            for name, jobs in clusters.items()
+        }
+        self._hand = InHand(store, self._limits, released=self._released, woken=self.nudge)
+        self._quiet = Quiet()
+        self._nudged = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._stopping = False
+        self._hungry = False
+        self.progressed_at = time.monotonic()
+        """When Postgres last answered, for the health check."""
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many of each kind so far."""
+        return self._hand.outcomes
+
+    def nudge(self) -> None:
+        """There may be something to claim."""
+        self._nudged.set()
+
+    def on_change(self, evaluation_id: UUID, change: Change) -> None:
+        """From the watch: a Job of that evaluation appeared, or all of it is gone."""
+        self._hand.on_change(evaluation_id, change)
+
+    def on_reachable(self, cluster: str) -> None:
+        """From the watch: that cluster answers again."""
+        self._hand.wake(self._lanes[cluster].take_troubled())
+
+    def stop(self) -> None:
+        """Claims no more; `run` returns once what is in hand has been written back."""
+        self._stopping = True
+        self._nudged.set()
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
+        """Stops, and waits that long for the end of `run`. Leases cover what is not written by then."""
+        self.stop()
+        try:
+            await asyncio.wait_for(self._ended.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Until cancelled, or stopped and done."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [
+                    group.create_task(self._work(lane)) for lane in self._lanes.values() for _ in range(lane.workers)
+                ]
+                await self._claim_until_stopped()
+                await self._finish_what_is_in_hand()
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            self._hand.cancel()
+            self._ended.set()
+
+    async def _claim_until_stopped(self) -> None:
+        while not self._stopping:
+            self._nudged.clear()
+            try:
+                more = await self._claim()
+            except Exception as error:  # noqa: BLE001  # an outage of Postgres; the loop outlives it
+                self._tell_claim_failed(error)
+                more = False
+                await asyncio.sleep(self._limits.poll / 4)
+            if not more:
+                await self._wait_for_nudge()
+
+    async def _wait_for_nudge(self) -> None:
+        try:
+            await asyncio.wait_for(self._nudged.wait(), self._limits.poll)
+        except TimeoutError:
+            return
+
+    async def _claim(self) -> bool:
+        """Claims what there is room for. True if there may be more to claim at once."""
+        lanes = [lane for lane in self._lanes.values() if lane.has_room()]
+        room = self._limits.most_held * (1 + len(self._lanes)) - len(self._hand)
+        limit = min(self._limits.batch, room, *(lane.room() for lane in lanes))
+        self._hungry = limit <= 0 or len(lanes) < len(self._lanes)
+        if limit <= 0:
+            return False
+        rows = await self._store.claim_cancellations(
+            clusters=[lane.name for lane in lanes], worker=self._worker, limit=limit, lease=self._limits.lease
+        )
+        self.progressed_at = time.monotonic()
+        for row in rows:
+            self._place(row)
+        full = len(rows) >= limit
+        self._hungry = self._hungry or full
+        return full
+
+    def _place(self, row: ClaimedCancellation) -> None:
+        self._hand.take(row)
+        if row.cluster is None:
+            self._settle(row, Gone(evidence=replace(row.evidence, job=NOT_CREATED)))
+            return
+        lane = self._lanes[row.cluster]
+        lane.held += 1
+        lane.queue.put_nowait(row)
+
+    def _released(self, row: ClaimedCancellation) -> None:
+        """Called for each row that was written back: there is room again."""
+        if row.cluster is not None:
+            self._lanes[row.cluster].held -= 1
+        self.progressed_at = time.monotonic()
+        if self._hungry:
+            self._nudged.set()
+
+    async def _work(self, lane: Lane) -> None:
+        """One worker: one attempt at a time, until cancelled."""
+        done = 0
+        while True:
+            row = await lane.queue.get()
+            if time.monotonic() >= row.deadline:
+                self._hand.drop(row)  # whoever claims it next has the time
+                continue
+            lane.busy += 1
+            try:
+                await self._attempt(lane, row)
+            finally:
+                lane.busy -= 1
+                self._idle.set()
+            done += 1
+            if done % _ROWS_BETWEEN_YIELDS == 0:
+                await asyncio.sleep(0)
+
+    async def _attempt(self, lane: Lane, row: ClaimedCancellation) -> None:
+        started = time.monotonic()
+        try:
+            outcome = await attempt(
+                row,
+                lane.jobs,
+                partial(self._hand.record_intent, row),
+                rules=self._rules,
+                now=self._now,
+                seen_pods=lane.sightings.pods_of,
+            )
+        except Exception as error:  # noqa: BLE001  # a worker must outlive whatever one row does to it
+            _log.error("An attempt broke off.", action="attempt_broken", cancellation_id=str(row.id), exc_info=error)
+            outcome = Retry(
+                evidence=row.evidence,
+                code="internal_error",
+                detail=scrub(f"{type(error).__name__}: {error}"),
+                retry_in=retry_pause(row.errors, self._rules),
+                refused=False,
+            )
+        seconds = time.monotonic() - started
+        self._hand.wake(lane.note(row, outcome, seconds))
+        if self._observe is not None:
+            self._observe(lane.name, outcome, seconds)
+        self._settle(row, outcome)
+
+    def _settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
+        if isinstance(outcome, Retry | Failed):
+            self._tell(row, outcome)
+        self._hand.settle(row, outcome)
+
+    async def _finish_what_is_in_hand(self) -> None:
+        """Gives back what was not begun, waits for what was, and writes it all."""
+        for lane in self._lanes.values():
+            while not lane.queue.empty():
+                row = lane.queue.get_nowait()
+                self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
+        while any(lane.busy for lane in self._lanes.values()):
+            self._idle.clear()
+            await self._idle.wait()
+        await self._hand.drain()
+
+    def _tell(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
+        failed = isinstance(outcome, Failed)
+        held_back = 0 if failed else self._quiet.allow((row.cluster, outcome.code))
+        if held_back is None:
+            return
+        _log.log(
+            logging.ERROR if failed else logging.WARNING,
+            "A cancellation failed; nothing was deleted." if failed else "A cancellation will be tried again.",
+            action="cancellation_failed" if failed else "cancellation_retried",
+            cancellation_id=str(row.id),
+            evaluation_id=str(row.evaluation_id),
+            cluster=row.cluster,
+            attempt=row.attempt,
+            code=outcome.code,
+            detail=outcome.detail,
+            held_back=held_back,
+        )
+
+    def _tell_claim_failed(self, error: Exception) -> None:
+        held_back = self._quiet.allow("claim_failed")
+        if held_back is not None:
+            _log.warning(
+                "Cancellations could not be claimed.",
+                action="claim_failed",
+                detail=f"{type(error).__name__}: {error}"[:300],
+                held_back=held_back,
+            )
