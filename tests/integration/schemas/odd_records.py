@@ -14,7 +14,7 @@ class Name(str):
 
     __slots__ = ()
 
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:  # noqa: ARG002 - the signature of str
         return super().encode(encoding, "surrogateescape")
 
 

@@ -1,7 +1,6 @@
 """One stranger's record with an unreadable header name, and the readable ones beside it."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +19,9 @@ PATIENCE = 30.0
 
 
 @pytest.fixture
-def unpatched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
     """aiokafka as it comes; whatever a test installs is taken out again."""
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
-    yield
 
 
 async def read(bootstrap_servers: str, topic: str, count: int) -> list[Any]:
