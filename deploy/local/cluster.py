@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import yaml
 
+NODE = "node-0"
+"""The one node of a cluster of the stand. There is no scheduler: a pod that names no node stays Pending."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cluster:
@@ -19,6 +22,13 @@ class Cluster:
     token: str
     ca_path: Path | None
     kind: Literal["simulated", "real", "given"]
+
+
+def read_token(kubeconfig: Path) -> str | None:
+    """The token in a kubeconfig made by `write_kubeconfig`; None if there is no such file."""
+    if not kubeconfig.exists():
+        return None
+    return str(yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"])
 
 
 def write_kubeconfig(path: Path, *, url: str, token: str, ca_path: Path | None = None) -> Path:

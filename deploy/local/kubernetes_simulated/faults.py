@@ -61,18 +61,18 @@ class Faults:
         self, status: int, which: Which | None = None, *, times: int | None = 1, retry_after: int | None = None
     ) -> Fault:
         """Answer with this status instead of performing; 429 in plain text, the others as a Status."""
-        return self._add(
+        return self.add(
             Fault(action="answer", which=which or Which(), times=times, status=status, retry_after=retry_after)
         )
 
     def cut(self, which: Which | None = None, *, times: int | None = 1, performed: bool = False) -> Fault:
         """Cut the connection without an answer, before performing the request or after."""
         action: Action = "cut_after" if performed else "cut_before"
-        return self._add(Fault(action=action, which=which or Which(), times=times))
+        return self.add(Fault(action=action, which=which or Which(), times=times))
 
     def delay(self, seconds: float, which: Which | None = None, *, times: int | None = 1) -> Fault:
         """Perform the request only after `seconds`, even if the client has given up by then."""
-        return self._add(Fault(action="delay", which=which or Which(), times=times, seconds=seconds))
+        return self.add(Fault(action="delay", which=which or Which(), times=times, seconds=seconds))
 
     def remove(self, fault: Fault) -> None:
         self._ordered.remove(fault)
@@ -88,6 +88,6 @@ class Faults:
                 return fault
         return None
 
-    def _add(self, fault: Fault) -> Fault:
+    def add(self, fault: Fault) -> Fault:
         self._ordered.append(fault)
         return fault

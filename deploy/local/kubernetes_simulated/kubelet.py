@@ -2,8 +2,8 @@
 
 A pod's label `stand.evaluation-cancel/pod` says how it behaves: `runs` (or no label), `completes`, `fails`, `stuck`
 (hangs in Terminating until somebody deletes it with a grace of 0) or `pending` (never starts). Its annotation
-`stand.evaluation-cancel/ends-after` says how many seconds it takes to end after its deletion. A pod without `nodeName`
-belongs to no kubelet and stays Pending, for there is no scheduler.
+`stand.evaluation-cancel/ends-after` says how many seconds it takes to end after its deletion. A pod that names no
+node of the cluster belongs to no kubelet and stays Pending, for there is no scheduler.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from deploy.local.kubernetes_simulated import clock
 from deploy.local.kubernetes_simulated.deletion import DeleteOptions, delete
-from deploy.local.kubernetes_simulated.resources import PODS, Object
+from deploy.local.kubernetes_simulated.resources import NODES, PODS, Object
 from deploy.local.kubernetes_simulated.store import Change, Store
 
 BEHAVIOUR = "stand.evaluation-cancel/pod"
@@ -45,7 +45,7 @@ class Kubelet:
             timer.cancel()
 
     def _observe(self, change: Change) -> None:
-        if change.resource is not PODS or not change.object["spec"].get("nodeName"):
+        if change.resource is not PODS or not self._has_node(change.object):
             return
         pod, uid = change.object, change.object["metadata"]["uid"]
         if change.kind == "DELETED":
@@ -56,6 +56,10 @@ class Kubelet:
                 self._after(self._time_to_end(pod), lambda: self._end(uid))
         elif change.kind == "ADDED" and _behaviour(pod) != "pending":
             self._after(0, lambda: self._run(uid))
+
+    def _has_node(self, pod: Object) -> bool:
+        node = pod["spec"].get("nodeName")
+        return bool(node) and self._store.get(NODES, "", node) is not None
 
     def _time_to_end(self, pod: Object) -> float:
         return float((pod["metadata"].get("annotations") or {}).get(ENDS_AFTER, self.ends_after))

@@ -11,9 +11,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from deploy.local.kubernetes_simulated.access import Access, User
+from deploy.local.kubernetes_simulated.access import MASTERS, Access, User
 from deploy.local.kubernetes_simulated.api import Api
 from deploy.local.kubernetes_simulated.faults import Fault, Faults
+from deploy.local.kubernetes_simulated.knobs import PATH, Panel
 from deploy.local.kubernetes_simulated.request_info import RequestInfo, parse
 from deploy.local.kubernetes_simulated.status import ApiError, bad_request, failure, injected
 from deploy.local.kubernetes_simulated.watching import Watches
@@ -44,12 +45,13 @@ class Seen:
 class Server:
     """The handler of every request."""
 
-    def __init__(self, *, api: Api, access: Access, watches: Watches, faults: Faults) -> None:
+    def __init__(self, *, api: Api, access: Access, watches: Watches, faults: Faults, panel: Panel) -> None:
         self.requests: deque[Seen] = deque(maxlen=20_000)
         self._api = api
         self._access = access
         self._watches = watches
         self._faults = faults
+        self._panel = panel
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -66,6 +68,8 @@ class Server:
         body = await _body(request)
         if request.path == _REVIEW and request.method == "POST":
             return _json(*self._api.review(user, body))
+        if request.path.startswith(PATH) and MASTERS in user.groups:
+            return await self._panel.handle(request.method, request.path, body)
         query = dict(request.query)
         info = parse(request.method, request.path, query)
         if info is None:

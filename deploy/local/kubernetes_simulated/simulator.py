@@ -1,6 +1,6 @@
 """A Kubernetes API server in this process, with its controllers and kubelet, and knobs for whatever goes wrong.
 
-    async with Simulator(directory) as sim:
+    async with Simulator(directory / "kubeconfig") as sim:
         sim.cluster.kubeconfig            # for clients
         sim.faults.answer(503, Which(verb="delete"))
 
@@ -14,15 +14,16 @@ from typing import Self
 
 from aiohttp import web
 
-from deploy.local.cluster import Cluster, write_kubeconfig
+from deploy.local.cluster import NODE, Cluster, write_kubeconfig
 from deploy.local.kubernetes_simulated.access import MASTERS, Access, User
 from deploy.local.kubernetes_simulated.api import Api
 from deploy.local.kubernetes_simulated.creation import create
 from deploy.local.kubernetes_simulated.faults import Faults
 from deploy.local.kubernetes_simulated.garbage import GarbageCollector, NamespaceController
 from deploy.local.kubernetes_simulated.job_controller import JobController
+from deploy.local.kubernetes_simulated.knobs import Knob, Panel
 from deploy.local.kubernetes_simulated.kubelet import Kubelet
-from deploy.local.kubernetes_simulated.resources import NAMESPACES
+from deploy.local.kubernetes_simulated.resources import NAMESPACES, NODES
 from deploy.local.kubernetes_simulated.server import Seen, Server
 from deploy.local.kubernetes_simulated.store import Store
 from deploy.local.kubernetes_simulated.watching import Watches
@@ -35,7 +36,7 @@ ADMINISTRATOR = "admin"
 class Simulator:
     """The whole cluster. Use as an async context manager."""
 
-    def __init__(self, directory: Path, *, port: int = 0, token: str | None = None) -> None:
+    def __init__(self, kubeconfig: Path, *, port: int = 0, token: str | None = None) -> None:
         self.store = Store()
         self.access = Access(self.store)
         self.faults = Faults()
@@ -45,12 +46,14 @@ class Simulator:
         self.namespaces = NamespaceController(self.store)
         self.kubelet = Kubelet(self.store)
         self._api = Api(self.store, self.access)
-        self._server = Server(api=self._api, access=self.access, watches=self.watches, faults=self.faults)
+        panel = Panel(self.faults, self._knobs())
+        self._server = Server(api=self._api, access=self.access, watches=self.watches, faults=self.faults, panel=panel)
         self._runner: web.ServerRunner | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._port = port or free_port()
         token = self.access.add_token(User(name=ADMINISTRATOR, groups=(MASTERS,)), token)
         url = f"http://{LOOPBACK}:{self._port}"
-        kubeconfig = write_kubeconfig(directory / "kubeconfig", url=url, token=token)
+        write_kubeconfig(kubeconfig, url=url, token=token)
         self.cluster = Cluster(kubeconfig=kubeconfig, url=url, token=token, ca_path=None, kind="simulated")
 
     async def __aenter__(self) -> Self:
@@ -58,6 +61,8 @@ class Simulator:
             queue.start()
         for name in ("default", "kube-system"):
             create(self.store, NAMESPACES, "", {"metadata": {"name": name}})
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        create(self.store, NODES, "", {"metadata": {"name": NODE}, "status": ready})
         await self.start()
         return self
 
@@ -66,6 +71,22 @@ class Simulator:
         self.kubelet.stop()
         for queue in self._queues:
             await queue.stop()
+
+    def _knobs(self) -> dict[str, Knob]:
+        """What can be turned from another process."""
+        return {
+            "restart": self.restart_soon,
+            "pause_controllers": self.pause_controllers,
+            "resume_controllers": self.resume_controllers,
+            "pause_kubelet": self.kubelet.pause,
+            "resume_kubelet": self.kubelet.resume,
+            "pods_come_late": self.pods_come_late,
+            "jobs_go_before_their_pods": self.jobs_go_before_their_pods,
+            "close_watches": self.watches.close,
+            "compact": self.compact,
+            "freeze_cache": self.freeze_cache,
+            "thaw_cache": self.thaw_cache,
+        }
 
     @property
     def _queues(self) -> tuple[WorkQueue, ...]:
@@ -94,6 +115,10 @@ class Simulator:
     async def restart(self) -> None:
         await self.stop()
         await self.start()
+
+    def restart_soon(self) -> None:
+        """For a caller that is itself a request of the server that restarts."""
+        self._restarting = asyncio.get_running_loop().create_task(self.restart())
 
     def pause_controllers(self) -> None:
         """As when the controller manager is stopped: no pods are created, ended or counted, nothing is collected."""
