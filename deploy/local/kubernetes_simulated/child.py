@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.local.cluster import Cluster, write_kubeconfig
 from deploy.local.kubernetes_simulated.knobs import RemoteKnobs
+from deploy.local.kubernetes_simulated.simulator import KUBECONFIG
 from deploy.local.part import Part
 from deploy.local.ports import LOOPBACK, free_port, is_open
 from deploy.local.process import Workspace
@@ -28,7 +29,7 @@ class SimulatedKubernetes(Part):
 
     def command(self) -> Sequence[str | Path]:
         module = "deploy.local.kubernetes_simulated"
-        return [sys.executable, "-m", module, "--port", str(self.port), "--kubeconfig", self.cluster.kubeconfig]
+        return [sys.executable, "-m", module, "--port", str(self.port), "--directory", self.cluster.kubeconfig.parent]
 
     async def answers(self) -> bool:
         return await is_open(self.port)
@@ -39,7 +40,9 @@ async def kubernetes_simulated(work: Workspace) -> AsyncIterator[SimulatedKubern
     """A cluster with one ready node, and none at the end."""
     port, token = free_port(), secrets.token_urlsafe(24)
     url = f"http://{LOOPBACK}:{port}"
-    kubeconfig = write_kubeconfig(work.directory / "kubeconfig-simulated", url=url, token=token)
+    home = work.directory / "kubernetes-simulated"
+    home.mkdir()
+    kubeconfig = write_kubeconfig(home / KUBECONFIG, url=url, token=token)
     cluster = Cluster(kubeconfig=kubeconfig, url=url, token=token, ca_path=None, kind="simulated")
     server = SimulatedKubernetes(work=work, name="kubernetes-simulated", cluster=cluster, port=port)
     await server.start()

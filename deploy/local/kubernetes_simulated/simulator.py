@@ -1,6 +1,6 @@
 """A Kubernetes API server in this process, with its controllers and kubelet, and knobs for whatever goes wrong.
 
-    async with Simulator(directory / "kubeconfig") as sim:
+    async with Simulator(directory) as sim:
         sim.cluster.kubeconfig            # for clients
         sim.faults.answer(503, Which(verb="delete"))
 
@@ -31,12 +31,13 @@ from deploy.local.kubernetes_simulated.workqueue import WorkQueue
 from deploy.local.ports import LOOPBACK, free_port
 
 ADMINISTRATOR = "admin"
+KUBECONFIG = "kubeconfig"
 
 
 class Simulator:
     """The whole cluster. Use as an async context manager."""
 
-    def __init__(self, kubeconfig: Path, *, port: int = 0, token: str | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int = 0, token: str | None = None) -> None:
         self.store = Store()
         self.access = Access(self.store)
         self.faults = Faults()
@@ -53,7 +54,7 @@ class Simulator:
         self._port = port or free_port()
         token = self.access.add_token(User(name=ADMINISTRATOR, groups=(MASTERS,)), token)
         url = f"http://{LOOPBACK}:{self._port}"
-        write_kubeconfig(kubeconfig, url=url, token=token)
+        kubeconfig = write_kubeconfig(directory / KUBECONFIG, url=url, token=token)
         self.cluster = Cluster(kubeconfig=kubeconfig, url=url, token=token, ca_path=None, kind="simulated")
 
     async def __aenter__(self) -> Self:
