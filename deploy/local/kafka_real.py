@@ -32,7 +32,7 @@ _ONE = (
 )
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class RealKafka(Kafka, Part):
     programs: KafkaPrograms
     properties: Path
@@ -45,12 +45,17 @@ class RealKafka(Kafka, Part):
         return await is_open(int(self.bootstrap_servers.rpartition(":")[2]))
 
 
+async def prepare_kafka() -> KafkaPrograms:
+    """The jars and the class archive, made if they are not in the cache."""
+    return await kafka_programs(_record_classes)
+
+
 @asynccontextmanager
 async def kafka_real(
     work: Workspace, *, settings: Mapping[str, str] | None = None, format_arguments: Sequence[str] = ()
 ) -> AsyncIterator[RealKafka]:
     """A started broker, and none at the end. `settings` go into its server.properties above ours."""
-    programs = await kafka_programs(_record_classes)
+    programs = await prepare_kafka()
     broker = await _prepare(work, programs, settings or {}, format_arguments)
     await broker.start()
     try:

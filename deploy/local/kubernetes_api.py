@@ -6,6 +6,7 @@ It works on any cluster a kubeconfig leads to, simulated or real. The system und
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kubernetes_asyncio import config
@@ -54,13 +55,17 @@ async def delete_namespace(client: ApiClient, name: str) -> None:
 
 async def with_rights(
     cluster: Cluster,
+    directory: Path,
     name: str,
     rules: Sequence[Rule] = CONSUMER_RULES,
     *,
     namespace: str = "default",
     all_namespaces: bool = True,
 ) -> Cluster:
-    """The same cluster seen by a service account that may do what `rules` say, everywhere or in its namespace only."""
+    """The same cluster seen by a service account that may do what `rules` say, everywhere or in its namespace only.
+
+    Its kubeconfig is written into `directory`.
+    """
     async with administrator(cluster) as client:
         core, rbac = CoreV1Api(client), RbacAuthorizationV1Api(client)
         await core.create_namespaced_service_account(namespace, _named(name))
@@ -74,7 +79,7 @@ async def with_rights(
             await rbac.create_namespaced_role_binding(namespace, binding)
         answer = await core.create_namespaced_service_account_token(name, namespace, request)
     token = str(answer.status.token)
-    path = cluster.kubeconfig.with_name(f"kubeconfig-{namespace}-{name}")
+    path = directory / f"kubeconfig-{namespace}-{name}"
     write_kubeconfig(path, url=cluster.url, token=token, ca_path=cluster.ca_path)
     return replace(cluster, kubeconfig=path, token=token)
 

@@ -14,7 +14,7 @@ from deploy.local.errors import StandError
 from deploy.local.process import Child, Workspace
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Part(ABC):
     work: Workspace
     name: str

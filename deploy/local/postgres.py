@@ -37,7 +37,7 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class PostgresServer:
     """A server somebody runs, reached as its owner."""
 
@@ -66,7 +66,7 @@ class PostgresServer:
             await connection.close()
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Postgres(PostgresServer, Part):
     """A server of our own."""
 
@@ -96,6 +96,8 @@ class Postgres(PostgresServer, Part):
         self.killed = True
 
     async def close(self) -> None:
+        if self.child is None:
+            return
         if self.killed:
             # A killed server leaves a shared memory segment that only the next one removes.
             await self.start()
@@ -125,8 +127,8 @@ async def postgres(work: Workspace, *, settings: Mapping[str, str] | None = None
         data=home / "data",
         settings=settings or {},
     )
-    await server.start()
     try:
+        await server.start()
         yield server
     finally:
         await server.close()

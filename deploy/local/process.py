@@ -28,7 +28,7 @@ _POLL = 0.03
 _HERE = Path(__file__).parent
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(kw_only=True, slots=True, eq=False, repr=False)
 class Child:
     """One started program. Its process group is killed when the workspace closes."""
 
@@ -103,7 +103,7 @@ class Child:
         self._ended(self.pid)
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(kw_only=True, slots=True, eq=False, repr=False)
 class Workspace:
     directory: Path
     _sweeper: subprocess.Popen[bytes]

@@ -17,7 +17,7 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Workspace
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class S3Server:
     """A server somebody runs."""
 
@@ -27,7 +27,7 @@ class S3Server:
     region: str
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class S3(S3Server, Part):
     """A server of our own."""
 

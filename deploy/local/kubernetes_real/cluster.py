@@ -15,14 +15,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from deploy.local.cluster import Cluster, write_kubeconfig
+from deploy.local.cluster import NODE, Cluster, write_kubeconfig
 from deploy.local.kubernetes_api import administrator, create_node, node_is_ready
 from deploy.local.kubernetes_real.build import kubernetes_binary
 from deploy.local.kubernetes_real.parts import ApiServer, Controllers, Etcd, Kwok
 from deploy.local.ports import free_port
 from deploy.local.process import Workspace
-
-NODE = "node-0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,7 @@ CONTROLLERS = (
 )
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Etcd(Part):
     binary: Path
     home: Path
@@ -52,7 +52,7 @@ class Etcd(Part):
                 return False
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ApiServer(Part):
     binary: Path
     home: Path
@@ -95,7 +95,7 @@ class ApiServer(Part):
             return False
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Controllers(Part):
     binary: Path
     kubeconfig: Path
@@ -115,7 +115,7 @@ class Controllers(Part):
         return await is_open(self.port)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Kwok(Part):
     """Plays the kubelets of all nodes, by `stages.yaml`."""
 

@@ -1,0 +1,36 @@
+"""The command line of the stand: `python -m deploy.local --help`."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The whole system on this machine.")
+
+Kafka = Annotated[str, typer.Option(help="memory, real, or the bootstrap servers of your own")]
+Kubernetes = Annotated[str, typer.Option(help="simulated, real, or the path of your own kubeconfig")]
+
+
+@app.callback()
+def main() -> None:
+    """The whole system on this machine."""
+
+
+@app.command()
+def up(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
+    """Start the parts and keep them running until Ctrl-C."""
+    from deploy.local import up as running  # noqa: PLC0415  --help must not load every client library
+
+    raise typer.Exit(running.run(running.up(kafka, kubernetes)))
+
+
+@app.command()
+def prepare() -> None:
+    """Download and build now what the real Kafka and the real Kubernetes API need."""
+    from deploy.local import prepare as preparing  # noqa: PLC0415  as above
+    from deploy.local import up as running  # noqa: PLC0415
+
+    raise typer.Exit(running.run(preparing.prepare()))
+
+
+if __name__ == "__main__":
+    app()
