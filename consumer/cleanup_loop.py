@@ -1,0 +1,169 @@
+"""Claims cleanups that are due and has each attempted, a few at once; hands the outcomes back in batches.
+
+It knows nothing of Jobs and waits for none: a cleanup is claimed only after its cancellation is over. What an attempt
+does is in `cleanup.py`, how outcomes are written in `finisher.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from consumer.artifacts import Artifacts
+from consumer.cleanup import clean, retry_pause
+from consumer.cleanups import ClaimedCleanup, Cleaned, CleanupOutcome, RetryCleanup
+from consumer.errors import scrub
+from consumer.finisher import Finisher
+from consumer.quiet import Quiet
+
+_log = structlog.get_logger(__name__)
+
+
+class CleanupStore(Protocol):
+    """What the loop asks of Postgres."""
+
+    async def claim_cleanups(self, *, worker: str, limit: int, lease: timedelta) -> list[ClaimedCleanup]:
+        """Due cleanups of cancellations that are over."""
+
+    async def finish_cleanups(self, outcomes: Sequence[tuple[ClaimedCleanup, CleanupOutcome]]) -> None:
+        """Writes outcomes; those of an attempt that is no longer the row's last are ignored."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanupLimits:
+    """How much at once."""
+
+    at_once: int = 8
+    lease: timedelta = timedelta(seconds=120)
+    poll: float = 1.0
+    """Seconds between claims when nothing nudges."""
+
+
+class Cleanup:
+    """The loop. `nudge` may be called at any time from its event loop."""
+
+    def __init__(
+        self,
+        *,
+        store: CleanupStore,
+        artifacts: Artifacts,
+        worker: str,
+        limits: CleanupLimits | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._worker = worker
+        self._limits = limits or CleanupLimits()
+        self._now = now
+        self._finisher: Finisher[ClaimedCleanup, CleanupOutcome] = Finisher(
+            store.finish_cleanups, self._written, what="cleanups"
+        )
+        self._running: set[asyncio.Task[None]] = set()
+        self._quiet = Quiet()
+        self._nudged = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._stopping = False
+        self.outcomes: Counter[str] = Counter()
+        """How many of each kind so far."""
+        self.progressed_at = time.monotonic()
+        """When Postgres last answered, for the health check."""
+
+    def nudge(self) -> None:
+        """There may be something to claim."""
+        self._nudged.set()
+
+    def stop(self) -> None:
+        """Claims no more; `run` returns once what is in hand has been written back."""
+        self._stopping = True
+        self._nudged.set()
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
+        """Stops, and waits that long for the end of `run`. Leases cover what is not written by then."""
+        self.stop()
+        try:
+            await asyncio.wait_for(self._ended.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Until cancelled, or stopped and done."""
+        try:
+            while not self._stopping:
+                self._nudged.clear()
+                await self._claim()
+                await self._wait_for_nudge()
+            if self._running:
+                await asyncio.wait(self._running)
+            await self._finisher.drain()
+        finally:
+            for task in self._running:
+                task.cancel()
+            self._finisher.cancel()
+            self._ended.set()
+
+    async def _claim(self) -> None:
+        room = self._limits.at_once - len(self._running)
+        if room <= 0:
+            return  # the end of one nudges
+        try:
+            rows = await self._store.claim_cleanups(worker=self._worker, limit=room, lease=self._limits.lease)
+        except Exception as error:  # noqa: BLE001  # an outage of Postgres; the loop outlives it
+            self._tell("cleanup_claim_failed", "Cleanups could not be claimed.", type(error).__name__, str(error))
+            return
+        self.progressed_at = time.monotonic()
+        for row in rows:
+            task = asyncio.create_task(self._attempt(row))
+            self._running.add(task)
+            task.add_done_callback(self._done)
+
+    async def _wait_for_nudge(self) -> None:
+        try:
+            await asyncio.wait_for(self._nudged.wait(), self._limits.poll)
+        except TimeoutError:
+            return
+
+    async def _attempt(self, row: ClaimedCleanup) -> None:
+        outcome: CleanupOutcome
+        try:
+            outcome = await clean(row, self._artifacts, now=self._now)
+        except Exception as error:  # noqa: BLE001  # one row's trouble is not the loop's
+            _log.error("A cleanup broke off.", action="cleanup_broken", cancellation_id=str(row.id), exc_info=error)
+            detail = scrub(f"{type(error).__name__}: {error}")
+            pause = retry_pause(row.errors)
+            outcome = RetryCleanup(report=row.report, code="internal_error", detail=detail, retry_in=pause)
+        self.outcomes[type(outcome).__name__] += 1
+        if isinstance(outcome, RetryCleanup) and outcome.code != "continued":
+            self._tell("cleanup_retried", "A cleanup will be tried again.", outcome.code, outcome.detail, row)
+        elif isinstance(outcome, Cleaned) and outcome.state == "partial":
+            _log.warning(
+                "A cleanup left something behind.",
+                action="cleanup_partial",
+                cancellation_id=str(row.id),
+                evaluation_id=str(row.evaluation_id),
+                codes=dict(outcome.report.failed_codes),
+            )
+        self._finisher.put(row, outcome)
+
+    def _written(self, batch: Sequence[tuple[ClaimedCleanup, CleanupOutcome]]) -> None:
+        if batch:
+            self.progressed_at = time.monotonic()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._nudged.set()
+
+    def _tell(self, action: str, sentence: str, code: str, detail: str, row: ClaimedCleanup | None = None) -> None:
+        held_back = self._quiet.allow((action, code))
+        if held_back is None:
+            return
+        ids = {"cancellation_id": str(row.id), "evaluation_id": str(row.evaluation_id)} if row else {}
+        _log.warning(sentence, action=action, code=code, detail=detail[:300], held_back=held_back, **ids)
