@@ -30,13 +30,13 @@ async def ensure_topics(kafka: Kafka, specs: Iterable[TopicSpec]) -> None:
 
 def _ask_for(bootstrap_servers: str, specs: tuple[TopicSpec, ...]) -> None:
     # The in-memory broker knows no request for it: topics appear, with four partitions, when they are asked for.
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 4})
     for spec in specs:
         client.list_topics(spec.name, timeout=LIMIT)
 
 
 def _create(bootstrap_servers: str, specs: tuple[TopicSpec, ...]) -> None:
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 4})
     wanted = [
         NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=-1, config=spec.settings)
         for spec in specs

@@ -15,13 +15,18 @@ from kubernetes_asyncio.client import ApiClient, CoreV1Api, RbacAuthorizationV1A
 from deploy.local.cluster import Cluster, write_kubeconfig
 
 Rule = Mapping[str, Sequence[str]]
-"""One rule of a Role: `apiGroups`, `resources`, `verbs`."""
+"""One rule of a Role: `apiGroups`, `resources`, `verbs` and so on."""
 
 CONSUMER_RULES: tuple[Rule, ...] = (
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "delete"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
 )
 """What the consumer needs and no more."""
+
+ADMINISTRATOR_RULES: tuple[Rule, ...] = (
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+    {"nonResourceURLs": ["*"], "verbs": ["*"]},
+)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from deploy.local.kubernetes_real import STAGES
 from deploy.local.part import Part
 from deploy.local.ports import LOOPBACK, is_open
 
@@ -126,7 +127,7 @@ class Kwok(Part):
     def command(self) -> Sequence[str | Path]:
         return [
             *(self.binary, "kwok", f"--kubeconfig={self.kubeconfig}", "--manage-all-nodes=true"),
-            *(f"--config={Path(__file__).parent / 'stages.yaml'}", "--node-lease-duration-seconds=0"),
+            *(f"--config={STAGES}", "--node-lease-duration-seconds=0"),
             f"--server-address={LOOPBACK}:{self.port}",
         ]
 
