@@ -17,6 +17,7 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from pydantic import ValidationError
 
 from producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
 from producer.kafka_producer import started_producer, stop_producer
@@ -121,15 +122,13 @@ class Publisher:
             correlationid=correlation_id,
             traceparent=traceparent,
         )
-        command = CancelEvaluation.model_validate(
-            {
-                "evaluation_id": evaluation_id,
-                "requested_by": requested_by,
-                "reason": reason,
-                "cleanup_artifacts": cleanup_artifacts,
-            }
-        )
-        record = _readable(encode_command(envelope, command), self._topic)
+        wish = {
+            "evaluation_id": evaluation_id,
+            "requested_by": requested_by,
+            "reason": reason,
+            "cleanup_artifacts": cleanup_artifacts,
+        }
+        record = _encoded(envelope, wish, self._topic)
         return await self._publish(record, envelope.id, timeout or self._publish_timeout)
 
     async def _publish(self, record: EncodedRecord, command_id: str, seconds: float) -> Receipt:
@@ -181,8 +180,13 @@ def _looked_at(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _readable(record: EncodedRecord, topic: str) -> EncodedRecord:
+def _encoded(envelope: Envelope, wish: dict[str, Any], topic: str) -> EncodedRecord:
     """Whatever the reader would refuse is refused here, before it becomes a dead letter."""
+    try:
+        record = encode_command(envelope, CancelEvaluation.model_validate(wish))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     raw = RawRecord(
         topic=topic,
         partition=0,
@@ -195,5 +199,5 @@ def _readable(record: EncodedRecord, topic: str) -> EncodedRecord:
     try:
         decode_command(raw, accept_bare=False)
     except UndecodableRecord as error:
-        raise ValueError(f"{error.field} {error.problem}") from None
+        raise ValueError(f"{error.field}: {error.problem}") from None
     return record
