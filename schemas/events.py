@@ -42,8 +42,8 @@ class Evidence(Message):
     resolve_reason: Text | None = None
 
 
-class EvaluationCancelAccepted(Message):
-    """From this moment on the evaluation ends as cancelled: stop launching it."""
+class AcceptedCancellation(Message):
+    """What is known of a cancellation from its acceptance on."""
 
     evaluation_id: UUID
     cancellation_id: UUID
@@ -56,7 +56,11 @@ class EvaluationCancelAccepted(Message):
     accepted_at: Moment
 
 
-class EvaluationCancelled(EvaluationCancelAccepted):
+class EvaluationCancelAccepted(AcceptedCancellation):
+    """From this moment on the evaluation ends as cancelled: stop launching it."""
+
+
+class EvaluationCancelled(AcceptedCancellation):
     """The Job is gone and no pod of it is left."""
 
     command_ids: CommandIds = ()

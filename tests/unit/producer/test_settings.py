@@ -1,0 +1,55 @@
+import ssl
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from producer.settings import ProducerSettings
+
+PREFIX = "EVALUATION_CANCEL_"
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(PREFIX + name.upper(), value)
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, kafka_bootstrap_servers="kafka:9092", topic_prefix="dev.", publish_timeout="2.5")
+    settings = ProducerSettings()
+    assert settings.kafka_client() == {"bootstrap_servers": "kafka:9092", "security_protocol": "PLAINTEXT"}
+    assert settings.topics.commands == "dev.evaluations.cancel.commands.v1"
+    assert settings.publish_timeout == 2.5
+
+
+def test_all_errors_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, publish_timeout="soon", stop_timeout="-1", topic_prefix="a b")
+    with pytest.raises(ValidationError) as caught:
+        ProducerSettings()
+    assert {error["loc"][0] for error in caught.value.errors()} == {"publish_timeout", "stop_timeout", "topic_prefix"}
+
+
+def test_sasl_over_tls_is_passed_on_and_its_password_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(
+        monkeypatch,
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_username="api",
+        kafka_sasl_password="hunter2",
+    )
+    settings = ProducerSettings()
+    client = settings.kafka_client()
+    assert (client["sasl_mechanism"], client["sasl_plain_username"]) == ("SCRAM-SHA-512", "api")
+    assert client["sasl_plain_password"] == "hunter2"
+    assert client["ssl_context"].verify_mode is ssl.CERT_REQUIRED
+    assert "hunter2" not in repr(settings)
+
+
+def test_sasl_without_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_username="api")
+    with pytest.raises(ValidationError, match="needs kafka_sasl_username and kafka_sasl_password"):
+        ProducerSettings()
+
+
+def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="needs kafka_ssl_certificate_file"):
+        ProducerSettings(kafka_ssl_key_file=tmp_path / "key.pem")
