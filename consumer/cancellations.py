@@ -43,6 +43,9 @@ class TeardownEvidence:
     """All pods seen, those beyond the 100 included."""
     manual_selector: bool = False
     """The Job chose its own pod selector, so its pods are found by their owner only. Not published."""
+    resolved_by: str | None = None
+    """The operator who closed it by hand, vouching for what could not be proven."""
+    resolve_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

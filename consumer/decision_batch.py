@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from consumer import dead_letters
 from consumer.decisions import Accepted, Asked, EvaluationSeen, Joined, decide
 from consumer.messages import Message
 from consumer.outcome_events import OutcomeEvents, events_of_command
@@ -19,7 +20,6 @@ from consumer.received import ReceivedCommand
 from consumer.store.cancellations import Opening
 from consumer.store.commands import InboxRow
 from schemas.identifiers import uuid7
-from schemas.records import UndecodableRecord
 
 LOCKED: Final = EvaluationSeen(team_id="", status="locked")
 """Stands for an evaluation that exists but is held by another session: its commands stay undecided for now."""
@@ -125,18 +125,7 @@ class DecisionBatch:
 
     def _id_reused(self, command: ReceivedCommand) -> None:
         self._count("id_reused")
-        if command.record is None:
-            return
-        problem = "was used before for another command; give each command an id of its own"
-        error = UndecodableRecord(
-            code="id_reused",
-            field="id",
-            problem=problem,
-            topic=command.topic,
-            partition=command.partition,
-            offset=command.offset,
-        )
-        self.messages.append(self._events.dead_letter(command.record, error))
+        self.messages += dead_letters.id_reused(self._events, command)
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1

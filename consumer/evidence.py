@@ -32,10 +32,6 @@ def published_evidence(evidence: TeardownEvidence) -> Evidence:
         job_finished=evidence.job_finished,
         pods=tuple(pods[:MAX_LISTED]),
         pod_count=max(evidence.pod_count, len(evidence.pods)),
+        resolved_by=None if evidence.resolved_by is None else Actor(kind="user", id=evidence.resolved_by),
+        resolve_reason=evidence.resolve_reason,
     )
-
-
-def resolved_evidence(evidence: TeardownEvidence, operator: str, reason: str) -> Evidence:
-    """What an operator vouches for in place of proof."""
-    seen = published_evidence(evidence)
-    return seen.model_copy(update={"resolved_by": Actor(kind="user", id=operator), "resolve_reason": reason})

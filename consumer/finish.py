@@ -8,7 +8,7 @@ then is found gone. Implements the store that `teardown_loop.py` asks for; the S
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -36,12 +36,20 @@ class TeardownStore:
     """Claims, intents and outcomes, each a batch. `call_margin` is how long a remote call may last at most."""
 
     def __init__(
-        self, database: Database, events: OutcomeEvents, *, call_margin: timedelta, cleanup_deadline: timedelta
+        self,
+        database: Database,
+        events: OutcomeEvents,
+        *,
+        call_margin: timedelta,
+        cleanup_deadline: timedelta,
+        ended: Callable[[], None],
     ) -> None:
+        """`ended` is called after outcomes were recorded: there is something to publish, perhaps to clean up."""
         self._database = database
         self._events = events
         self._call_margin = call_margin
         self._cleanup_deadline = cleanup_deadline
+        self._ended = ended
 
     async def claim_cancellations(
         self, *, clusters: Sequence[str], worker: str, limit: int, lease: timedelta
@@ -78,6 +86,8 @@ class TeardownStore:
             if back:
                 await cancellations.put_back(tx, sorted(back, key=lambda r: r.id))
             await self._end(tx, [(row, o) for row, o in ended if row.evaluation_id in free])
+        if ended:
+            self._ended()
 
     async def _lock(self, tx: Transaction, ended: Sequence[tuple[ClaimedCancellation, Outcome]]) -> set[UUID]:
         if not ended:

@@ -48,6 +48,7 @@ STATEMENTS = (
         cleanup_state text NOT NULL DEFAULT 'not_requested'
             CHECK (cleanup_state IN ('not_requested', 'pending', 'done', 'partial')),
         cleanup_attempts integer NOT NULL DEFAULT 0,
+        cleanup_errors integer NOT NULL DEFAULT 0,
         cleanup_next_at timestamptz,
         cleanup_deadline_at timestamptz,
         cleanup_error_code text,

@@ -1,0 +1,72 @@
+"""/healthz, /readyz and /metrics on a small HTTP server. They need no token and tell nothing of a tenant.
+
+`/healthz`: each loop makes progress (else: restart me). `/readyz`: Postgres answers and its schema is this version's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+_log = structlog.get_logger(__name__)
+
+
+class HealthServer:
+    """Serves until closed. `standing_still` names loops without progress, `not_ready` says what is missing."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        standing_still: Callable[[], Sequence[str]],
+        not_ready: Callable[[], Awaitable[str | None]],
+        before_metrics: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._registry = registry
+        self._standing_still = standing_still
+        self._not_ready = not_ready
+        self._before_metrics = before_metrics
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Gives the port, which matters when any free one was asked for."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        _log.info("Health and metrics are served.", action="http_started", host=self._host, port=port)
+        return port
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        standing = self._standing_still()
+        if standing:
+            return web.json_response({"status": "standing still", "loops": list(standing)}, status=503)
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        problem = await self._not_ready()
+        if problem is not None:
+            return web.json_response({"status": "not ready", "problem": problem}, status=503)
+        return web.json_response({"status": "ok"})
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        with suppress(Exception):  # without Postgres the process's own counters are still worth reading
+            await self._before_metrics()
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,87 @@
+"""The slow sweep: commands left undecided, Jobs that appeared after their evaluation was cancelled, retention.
+
+Expired claims need no sweeping: a row whose lease has ended is due again. Every step is one set-based statement or one
+call, safe to run in several processes at once and to be killed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from consumer.decide import Decide, Decided
+from consumer.store import retention
+from consumer.store.database import Database
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepLimits:
+    """How often and how much."""
+
+    poll: float = 0.5
+    """Seconds between looks at undecided commands: how long one waits for a lock that somebody held."""
+    every: float = 60.0
+    """Seconds between sweeps for late Jobs and retention."""
+    batch: int = 1000
+    inbox_days: int = 30
+    """Longer than any topic keeps a command, so that a duplicate is known for as long as it can come."""
+    outbox_days: int = 30
+
+
+class Reconcile:
+    """The loop; `decided` is told of left-over commands as intake tells of new ones."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        decide: Decide,
+        decided: Callable[[Decided, int], None],
+        limits: SweepLimits | None = None,
+    ) -> None:
+        self._database = database
+        self._decide = decide
+        self._decided = decided
+        self._limits = limits or SweepLimits()
+        self._stopping = asyncio.Event()
+        self.progressed_at = time.monotonic()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Sweeps until stopped. Raises `TemporaryError`: run it again after a pause."""
+        swept_at = 0.0
+        while not self._stopping.is_set():
+            await self._decide_left_over()
+            if time.monotonic() - swept_at > self._limits.every:
+                swept_at = time.monotonic()
+                await self._forget()
+            self.progressed_at = time.monotonic()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._limits.poll)
+
+    async def _decide_left_over(self) -> None:
+        decided = await self._decide.left_over(self._limits.batch)
+        if decided.counts:
+            self._decided(decided, 0)
+
+    async def _forget(self) -> None:
+        """Deletes what is older than its retention, a batch at a time."""
+        async with self._database.connection() as tx:
+            forgotten = await retention.forget(
+                tx,
+                inbox=timedelta(days=self._limits.inbox_days),
+                messages=timedelta(days=self._limits.outbox_days),
+                limit=self._limits.batch * 10,
+            )
+        if forgotten:
+            _log.info("History older than its retention was deleted.", action="retention", rows=forgotten)

@@ -1,0 +1,70 @@
+"""An operator closes an open cancellation by hand, vouching for what could not be proven; the reason is on record.
+
+`cancelled`: the Job is known to be gone. `failed`: it is to go on, and the fence comes down. The same transaction as
+any other end, so that status, held report and event agree. Whoever holds the row finds its attempt outdated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from consumer.cancellations import TeardownEvidence
+from consumer.errors import Refusal, TemporaryError
+from consumer.evidence import dump_evidence, load_evidence, published_evidence
+from consumer.finish import record_end
+from consumer.outcome_events import OutcomeEvents
+from consumer.store import cancellations, evaluations, reads
+from consumer.store.cancellations import Ending
+from consumer.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolution:
+    """What the operator says."""
+
+    outcome: Literal["cancelled", "failed"]
+    operator: str
+    reason: str
+
+
+async def resolve(
+    database: Database,
+    events: OutcomeEvents,
+    evaluation_id: UUID,
+    resolution: Resolution,
+    *,
+    cleanup_deadline: timedelta,
+) -> UUID:
+    """Ends the open cancellation of an evaluation; gives its id. Raises `Refusal` when there is none."""
+    async with database.transaction() as tx:
+        if not await evaluations.lock(tx, [evaluation_id]):
+            if await reads.evaluation(tx, evaluation_id) is None:
+                raise Refusal("not_found", f"there is no evaluation {evaluation_id}")
+            raise TemporaryError("evaluation_locked", "another session holds its row; try again in a moment")
+        fence = next((f for f in await evaluations.fences(tx, [evaluation_id], [])), None)
+        row = await cancellations.take_over(tx, fence["id"]) if fence else None
+        if fence is None or row is None:
+            raise Refusal("not_open", f"evaluation {evaluation_id} has no open cancellation")
+        evidence = replace(
+            load_evidence(row["evidence"]), resolved_by=resolution.operator, resolve_reason=resolution.reason
+        )
+        ended = await cancellations.end(
+            tx, [_ending(fence["id"], row["attempts"], evidence, resolution)], cleanup_deadline
+        )
+        await record_end(tx, events, ended, {fence["id"]: published_evidence(evidence)})
+    identity: UUID = fence["id"]
+    return identity
+
+
+def _ending(cancellation: UUID, attempt: int, evidence: TeardownEvidence, resolution: Resolution) -> Ending:
+    return Ending(
+        id=cancellation,
+        attempt=attempt,
+        phase=resolution.outcome,
+        evidence=dump_evidence(evidence),
+        code="resolved" if resolution.outcome == "failed" else None,
+        text=f"resolved by {resolution.operator}: {resolution.reason}" if resolution.outcome == "failed" else None,
+    )
