@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import httpx
@@ -106,5 +105,3 @@ async def api(session: aiohttp.ClientSession) -> AsyncIterator[Raw]:
     await raw.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield raw
     await raw.call("DELETE", f"/api/v1/namespaces/{name}")
-
-
