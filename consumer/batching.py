@@ -32,7 +32,7 @@ class Batcher(Generic[T]):
         self._linger = linger
         self._in_flight = in_flight
         self._waiting: list[T] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -43,7 +43,8 @@ class Batcher(Generic[T]):
         self._waiting.append(item)
         if self._timer is None and len(self._running) < self._in_flight:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._linger, self._start)
+            # Without a linger, whatever comes up in this turn of the event loop goes together.
+            self._timer = loop.call_later(self._linger, self._start) if self._linger else loop.call_soon(self._start)
         elif len(self._waiting) >= self._size and len(self._running) < self._in_flight:
             self._start()
 

@@ -53,7 +53,7 @@ class InHand:
             store.finish_cancellations, self._written, what="cancellations", size=limits.batch
         )
         self._intents: Batcher[tuple[ClaimedCancellation, asyncio.Future[bool]]] = Batcher(
-            self._record_intents, size=limits.batch, linger=0.001, in_flight=2
+            self._record_intents, size=limits.batch, linger=0.0, in_flight=2
         )
         self._wakes: Batcher[UUID] = Batcher(self._wake, size=1000, linger=0.005)
         self.outcomes: Counter[str] = Counter()

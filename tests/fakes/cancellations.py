@@ -69,7 +69,8 @@ class MemoryCancellations:
             row.attempt += 1
             row.claimed_by = worker
             row.due = now + lease.total_seconds()
-        return [_claimed(row, now + lease.total_seconds() - CALL_MARGIN) for row in due[:limit]]
+        seconds = lease.total_seconds()
+        return [_claimed(row, now + seconds - min(CALL_MARGIN, seconds / 2)) for row in due[:limit]]
 
     async def record_intents(self, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
         recorded = set()

@@ -1,0 +1,113 @@
+"""A cluster with Jobs of evaluations on it, and the teardown at work on them with a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from consumer.cancellations import Failed, Gone
+from consumer.jobs import EVALUATION_LABEL, Jobs
+from consumer.kubernetes_jobs import KubernetesJobs
+from consumer.sightings import Sightings
+from consumer.teardown import TeardownRules
+from consumer.teardown_loop import Teardown
+from consumer.teardown_port import CancellationStore, TeardownLimits
+from consumer.watch import ClusterWatch
+from deploy.local.kubernetes_simulated import Simulator
+from tests.fakes.cancellations import MemoryCancellations, Stored
+from tests.integration.kubernetes.raw import Raw
+from tests.until import until
+
+CLUSTER = "local"
+LIMITS = TeardownLimits(poll=0.05, lease=timedelta(seconds=60))
+SLOW_LOOKS = TeardownRules(first_look=3600.0, last_look=3600.0)
+"""Only the watch can then be what ends a wait."""
+QUICK = TeardownRules(first_look=0.1, last_look=0.2, backoff_base=0.05, backoff_cap=0.5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bed:
+    """`raw` is the administrator's view, `jobs` the service's."""
+
+    raw: Raw
+    jobs: KubernetesJobs
+    simulator: Simulator | None = None
+
+    async def job(self, evaluation_id: UUID, name: str = "job", *, pods: int = 1, **settings: Any) -> str:
+        """Creates a labelled Job, waits until its pods run, and gives its uid."""
+        created = await self.raw.running_job(name, pods=pods, **labelled(evaluation_id), **settings)
+        return created.uid
+
+    async def cancelled(self, store: MemoryCancellations, name: str = "job", **settings: Any) -> Stored:
+        """A running evaluation with one Job whose cancellation was accepted."""
+        evaluation_id = uuid4()
+        uid = await self.job(evaluation_id, name, **settings)
+        return store.add(self.row(evaluation_id=evaluation_id, job_name=name, job_uid=uid))
+
+    def row(self, **changes: Any) -> Stored:
+        return Stored(**({"cluster": CLUSTER, "namespace": self.raw.namespace} | changes))
+
+    @asynccontextmanager
+    async def teardown(
+        self,
+        store: CancellationStore,
+        *,
+        rules: TeardownRules = QUICK,
+        limits: TeardownLimits = LIMITS,
+        watch: bool = True,
+        jobs: Jobs | None = None,
+    ) -> AsyncIterator[Teardown]:
+        """The loop at work, with the watch beside it, until the end of the context."""
+        sightings = Sightings()
+        loop = Teardown(
+            store=store,
+            clusters={CLUSTER: jobs or self.jobs},
+            sightings={CLUSTER: sightings},
+            worker="test",
+            rules=rules,
+            limits=limits,
+        )
+        watcher = ClusterWatch(
+            self.jobs.calls,
+            cluster=CLUSTER,
+            sightings=sightings,
+            on_change=loop.on_change,
+            on_connected=lambda: loop.on_reachable(CLUSTER),
+        )
+        tasks = [asyncio.create_task(loop.run())]
+        if watch:
+            tasks.append(asyncio.create_task(watcher.run()))
+            await until(lambda: watcher.connected, "the watch is connected")
+        try:
+            yield loop
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def labelled(evaluation_id: UUID) -> dict[str, dict[str, str]]:
+    """The evaluation's label on a Job and on its pods."""
+    label = {EVALUATION_LABEL: str(evaluation_id)}
+    return {"labels": label, "pod_labels": label}
+
+
+async def ended(*rows: Stored, within: float = 60.0) -> None:
+    await until(lambda: all(row.ended is not None for row in rows), "all rows ended", within=within)
+
+
+async def gone(row: Stored, within: float = 60.0) -> Gone:
+    await ended(row, within=within)
+    assert isinstance(row.ended, Gone), row.ended
+    return row.ended
+
+
+async def failed(row: Stored) -> Failed:
+    await ended(row)
+    assert isinstance(row.ended, Failed), row.ended
+    return row.ended
