@@ -9,6 +9,7 @@ from consumer.kubernetes_connection import ClusterAccess, connect
 from deploy.local.kubernetes_simulated import Simulator
 from deploy.local.stack import Stack
 from tests.integration.consumer.bed import Bed
+from tests.integration.consumer.ledger import Ledger, open_ledger
 from tests.integration.kubernetes.conftest import session_of
 from tests.integration.kubernetes.raw import Raw
 
@@ -36,3 +37,10 @@ async def faulty(simulator: Simulator) -> AsyncIterator[Bed]:
     async with session_of(simulator.cluster) as session:
         yield Bed(raw=Raw(session, "default"), jobs=jobs, simulator=simulator)
     await jobs.close()
+
+
+@pytest.fixture
+async def ledger(database: str) -> AsyncIterator[Ledger]:
+    """A migrated database of the test's own."""
+    async with open_ledger(database) as opened:
+        yield opened
