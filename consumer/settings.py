@@ -10,9 +10,9 @@ import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from consumer.migrations.evaluations import EvaluationsTable
 from schemas.kafka_settings import KafkaSettings
@@ -66,10 +66,10 @@ class ConsumerSettings(KafkaSettings):
     """Name, as the orchestrator writes it into evaluations, to how it is reached."""
     calls_in_flight: int = Field(default=32, ge=1, le=1000)
     """Kubernetes API calls at once, each cluster. 500 at once made a default API server refuse 144 of them."""
-    teardown_lease: float = Field(default=60.0, ge=15, le=600)
+    teardown_lease: float = Field(default=60.0, ge=3, le=600)
     """Seconds a claimed cancellation is held; how long it waits when its holder dies."""
     call_timeout: float = Field(default=10.0, gt=0, le=60)
-    """Seconds for one Kubernetes call; well below the lease."""
+    """Seconds for one Kubernetes call; at most half of teardown_lease."""
     job_create_grace: float = Field(default=600.0, ge=0)
     """Seconds after acceptance during which a Job without a recorded uid may still appear."""
     refusal_patience: float = Field(default=300.0, ge=0)
@@ -108,6 +108,16 @@ class ConsumerSettings(KafkaSettings):
     worker: str = Field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}", min_length=1, max_length=200)
     """Names this process in claims and leases."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.call_timeout * 2 > self.teardown_lease:
+            raise ValueError("call_timeout must be at most half of teardown_lease, or nothing may be deleted in it")
+        if self.postgres_statement_timeout >= self.teardown_lease:
+            raise ValueError("postgres_statement_timeout must be below teardown_lease")
+        if self.publish_timeout >= self.outbox_lease:
+            raise ValueError("publish_timeout must be below outbox_lease")
+        return self
 
     @property
     def cleanup_time(self) -> timedelta:
