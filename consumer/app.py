@@ -22,6 +22,7 @@ from consumer.finish import TeardownStore
 from consumer.finish_cleanups import CleanupRecords
 from consumer.health import HealthServer
 from consumer.intake import Intake
+from consumer.jobs import Jobs
 from consumer.kubernetes_connection import ClusterAccess
 from consumer.kubernetes_jobs import KubernetesJobs
 from consumer.metrics import Metrics
@@ -124,7 +125,7 @@ class Parts:
             decided=self.decided,
         )
 
-    def teardown(self, clusters: Mapping[str, KubernetesJobs], sightings: Mapping[str, Sightings]) -> Teardown:
+    def teardown(self, clusters: Mapping[str, Jobs], sightings: Mapping[str, Sightings]) -> Teardown:
         settings = self._settings
         store = TeardownStore(
             self._database,

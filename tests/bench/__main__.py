@@ -1,0 +1,98 @@
+"""`python -m tests.bench`: commands a second of the real consumer, beside a plain one and a raw echo, in one run.
+
+Exits with 1 when a run lost, doubled or invented an event: a figure of a wrong result is worth nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+
+from rich.console import Console
+
+from tests.bench import table
+from tests.bench.runs import ECHO, ONE_BY_ONE, OURS, Contestant, Result, run
+from tests.bench.stand import Stand, default_kafka, stand
+
+_MEMORY_CAP = 4000
+"""Commands at most on the in-memory broker, which keeps some megabytes a partition."""
+_BACKLOGS = (1_000, 100_000)
+_PACED_SECONDS = 8.0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--count", type=int, default=20_000, help="commands in a run of ours and of the echo")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the median counts")
+    parser.add_argument("--kafka", choices=["real", "memory"], help="default: real if Java and Maven are there")
+    parser.add_argument("--processes", type=int, default=1, help="consumers of ours side by side")
+    parser.add_argument("--only", choices=["ours", "echo", "one"], help="that contestant alone")
+    parser.add_argument("--rate", type=float, help="commands/s of the run for latencies; default: half the peak")
+    parser.add_argument("--memory", action="store_true", help="instead: the consumer's peak memory by backlog")
+    return parser.parse_args()
+
+
+async def main(asked: argparse.Namespace) -> int:
+    console = Console()
+    kafka = asked.kafka or default_kafka()
+    count = asked.count
+    if kafka == "memory":
+        count = min(count, _MEMORY_CAP)
+        console.print(f"Kafka is the in-memory broker (no Java or Maven, or as asked): {count:,} commands at most.")
+    async with stand(kafka) as on:
+        if asked.memory:
+            return await _memory(console, on)
+        return await _compare(console, on, asked, count)
+
+
+async def _compare(console: Console, on: Stand, asked: argparse.Namespace, count: int) -> int:
+    ours = replace(OURS, processes=asked.processes)
+    entries = [("ours", ours, count), ("echo", ECHO, count), ("one", ONE_BY_ONE, max(200, count // 20))]
+    if asked.only:
+        entries = [entry for entry in entries if entry[0] == asked.only]
+    results: dict[str, list[Result]] = {contestant.name: [] for _, contestant, _ in entries}
+    for number in range(asked.rounds):
+        # Each begins once in a while, so that no contestant always comes after the same other.
+        for _, contestant, commands in entries[number % len(entries) :] + entries[: number % len(entries)]:
+            results[contestant.name].append(await _measured(console, on, contestant, commands))
+    if "ours" in results:
+        table.print_rates(console, results)
+    table.print_usage(console, results)
+    everything = [result for rounds in results.values() for result in rounds]
+    if "ours" in results and asked.rate != 0:
+        peak = statistics.median(r.rate for r in results["ours"])
+        rate = asked.rate or peak / 2
+        paced = await run(on, ours, min(count, int(rate * _PACED_SECONDS)), rate=rate)
+        everything.append(paced)
+        if not paced.faults:
+            table.print_latency(console, paced, rate)
+    return _verdict(console, everything)
+
+
+async def _measured(console: Console, on: Stand, contestant: Contestant, count: int) -> Result:
+    result = await run(on, contestant, count)
+    console.print(f"{contestant.name}: {count:,} in {result.seconds:.2f} s, {result.rate:,.0f}/s")
+    return result
+
+
+async def _memory(console: Console, on: Stand) -> int:
+    results = [await _measured(console, on, OURS, count) for count in _BACKLOGS]
+    table.print_memory(console, results)
+    return _verdict(console, results)
+
+
+def _verdict(console: Console, results: Iterable[Result]) -> int:
+    faults = [fault for result in results for fault in result.faults]
+    for fault in faults[:20]:
+        console.print(f"[red]wrong:[/red] {fault}")
+    if not faults:
+        console.print("Every command had exactly the events it should have; nothing doubled, nothing missing.")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(arguments())))
