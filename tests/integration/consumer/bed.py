@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,13 +60,13 @@ class Bed:
         rules: TeardownRules = QUICK,
         limits: TeardownLimits = LIMITS,
         watch: bool = True,
-        jobs: Jobs | None = None,
+        more: Mapping[str, Jobs] | None = None,
     ) -> AsyncIterator[Teardown]:
-        """The loop at work, with the watch beside it, until the end of the context."""
+        """The loop at work, with the watch beside it, until the end of the context; `more` clusters have none."""
         sightings = Sightings()
         loop = Teardown(
             store=store,
-            clusters={CLUSTER: jobs or self.jobs},
+            clusters={CLUSTER: self.jobs, **(more or {})},
             sightings={CLUSTER: sightings},
             worker="test",
             rules=rules,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from consumer.kubernetes_connection import ClusterAccess, connect
+from deploy.local.kubernetes_api import with_rights
 from deploy.local.kubernetes_simulated import Simulator
 from deploy.local.stack import Stack
 from tests.integration.consumer.bed import Bed
-from tests.integration.consumer.ledger import Ledger, open_ledger
 from tests.integration.kubernetes.conftest import session_of
 from tests.integration.kubernetes.raw import Raw
 
@@ -30,17 +30,20 @@ async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def faulty(simulator: Simulator) -> AsyncIterator[Bed]:
-    """A simulated cluster of the test's own, so that no other test feels its faults."""
-    access = ClusterAccess(kubeconfig=simulator.cluster.kubeconfig, call_timeout=1.0, connect_timeout=1.0)
-    jobs = await connect(access)
+async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bed]:
+    """A simulated cluster of the test's own, so that no other test feels its faults.
+
+    The service has no rights but those it needs. Whatever a test does to it, no DELETE of it may spare the pods or
+    mean another Job than the one it names.
+    """
+    seen = await with_rights(simulator.cluster, tmp_path, "consumer")
+    jobs = await connect(ClusterAccess(kubeconfig=seen.kubeconfig, call_timeout=1.0, connect_timeout=1.0))
     async with session_of(simulator.cluster) as session:
         yield Bed(raw=Raw(session, "default"), jobs=jobs, simulator=simulator)
     await jobs.close()
-
-
-@pytest.fixture
-async def ledger(database: str) -> AsyncIterator[Ledger]:
-    """A migrated database of the test's own."""
-    async with open_ledger(database) as opened:
-        yield opened
+    for request in simulator.requests:
+        if request.user.endswith(":consumer") and request.verb not in {"get", "list", "watch"}:
+            assert (request.verb, request.resource) == ("delete", "jobs")
+            assert request.body["propagationPolicy"] == "Foreground"
+            assert request.body["preconditions"]["uid"]
+            assert "propagationPolicy" not in request.query
