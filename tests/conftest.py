@@ -8,7 +8,7 @@ import pytest
 
 from tests.stacks import chosen_stack
 
-pytest_plugins = ("tests.stand",)
+pytest_plugins = ("tests.stand", "tests.integration.consumer.ledger")
 
 _left_out = pytest.StashKey[int]()
 

@@ -1,4 +1,4 @@
-"""A database with evaluations in it, and the parts of the consumer that work on nothing else."""
+"""A database with evaluations in it, and the parts of the consumer that work on nothing else; the fixture `ledger`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 
 from consumer.cancellations import ClaimedCancellation, Gone, TeardownEvidence
 from consumer.decide import Batch, Decide, Decided
@@ -112,3 +113,10 @@ async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
     finally:
         await admin.close()
         pool.terminate()
+
+
+@pytest.fixture
+async def ledger(database: str) -> AsyncIterator[Ledger]:
+    """A migrated database of the test's own."""
+    async with open_ledger(database) as opened:
+        yield opened

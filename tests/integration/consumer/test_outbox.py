@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from consumer.errors import TemporaryError
+from consumer.messages import Message
+from consumer.outbox import Record, Refused, Relay, RelayLimits, SendResult, Sent, Unresolved
+from consumer.store import outbox
+from tests.integration.consumer.ledger import Ledger
+from tests.unit.consumer.commands import command
+from tests.until import until
+
+
+class FakeBroker:
+    """Takes what it is sent; `answers` maps a value to what is said of it instead of Sent."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[Record]] = []
+        self.answers: dict[bytes, SendResult] = {}
+        self.renewed = 0
+
+    async def send(self, records: Sequence[Record]) -> list[SendResult]:
+        self.rounds.append(list(records))
+        return [self.answers.get(value or b"", Sent()) for _, _, value, _ in records]
+
+    async def renew(self) -> None:
+        self.renewed += 1
+
+    @property
+    def values(self) -> list[bytes]:
+        return [value or b"" for sent in self.rounds for _, _, value, _ in sent]
+
+
+def relay(ledger: Ledger, broker: FakeBroker, holder: str = "a", *, batch: int = 100, lease: float = 30) -> Relay:
+    limits = RelayLimits(batch=batch, poll=0.05, lease=timedelta(seconds=lease))
+    return Relay(database=ledger.database, producer=broker, holder=holder, limits=limits)
+
+
+async def add(ledger: Ledger, *messages: tuple[str | None, str], event_id: UUID | None = None) -> None:
+    """Messages as (key, value)."""
+    async with ledger.database.transaction() as tx:
+        await outbox.add(
+            tx,
+            [
+                Message(
+                    event_id=event_id or uuid4(),
+                    type="EvaluationCancelled",
+                    evaluation_id=None,
+                    topic="events",
+                    key=None if key is None else key.encode(),
+                    value=value.encode(),
+                    headers=[("ce_id", b"x"), ("odd", b"\xff\x00")],
+                )
+                for key, value in messages
+            ],
+        )
+
+
+async def lead(relay: Relay) -> None:
+    """Takes the lease, as `run` does before each round."""
+    assert await relay._hold()
+
+
+async def test_a_round_sends_the_oldest_of_each_key_and_the_next_round_goes_on(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    await add(ledger, ("k1", "a"), ("k1", "b"), ("k2", "c"), ("k1", "d"), (None, "e"), (None, "f"))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    while await publishing.round():
+        pass
+    assert [[r[2] for r in sent] for sent in broker.rounds] == [[b"a", b"c", b"e", b"f"], [b"b"], [b"d"]]
+    assert await ledger.count("outbox") == 0
+
+
+async def test_headers_arrive_byte_for_byte_with_the_sequence_of_the_first_publication(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    identity = uuid4()
+    await add(ledger, ("k", "a"), event_id=identity)
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    await publishing.round()
+    async with ledger.database.transaction() as tx:
+        await outbox.add_again(tx, [identity])
+    await publishing.round()
+    [first], [again] = broker.rounds
+    assert first == again
+    sequence = str((await ledger.row("messages"))["id"]).encode()
+    assert first[3] == [("ce_id", b"x"), ("odd", b"\xff\x00"), ("ce_sequence", sequence)]
+
+
+async def test_a_hot_key_with_thousands_waiting_delays_nobody(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    await add(ledger, *(("hot", f"h{n}") for n in range(5000)), ("k1", "a"), ("k2", "b"))
+    publishing = relay(ledger, broker, batch=100)
+    await lead(publishing)
+    await publishing.round()
+    assert sorted(broker.values) == [b"a", b"b", b"h0"]
+
+
+async def test_a_refused_message_is_parked_and_holds_up_its_key_only(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    broker.answers[b"too big"] = Refused(code="message_too_large", detail="no")
+    await add(ledger, ("k1", "too big"), ("k1", "later"), ("k2", "a"))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    while await publishing.round():
+        pass
+    assert sorted(broker.values) == [b"a", b"too big"]
+    row = await ledger.row("outbox", "parked_at IS NOT NULL")
+    assert row["error_code"] == "message_too_large"
+
+
+async def test_a_parked_message_is_tried_again_later_and_its_key_goes_on(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    broker.answers[b"too big"] = Refused(code="message_too_large", detail="no")
+    await add(ledger, ("k1", "too big"), ("k1", "later"))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    await publishing.round()
+    broker.answers.clear()
+    await ledger.admin.execute("UPDATE evaluation_cancel.outbox SET parked_at = parked_at - interval '1 day'")
+    later = relay(ledger, broker)
+    await lead(later)
+    while await later.round():
+        pass
+    assert broker.values == [b"too big", b"too big", b"later"]
+
+
+async def test_an_unresolved_send_throws_the_producer_away_and_marks_what_was_acknowledged(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    broker.answers[b"lost"] = Unresolved(detail="no answer")
+    await add(ledger, ("k1", "lost"), ("k2", "fine"))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    with pytest.raises(TemporaryError):
+        await publishing.round()
+    assert broker.renewed == 1
+    assert await ledger.count("outbox") == 1
+    broker.answers.clear()
+    await publishing.round()
+    assert broker.values == [b"lost", b"fine", b"lost"]
+
+
+async def test_only_one_leads_and_the_next_one_waits_for_the_lease(ledger: Ledger) -> None:
+    first, second = relay(ledger, FakeBroker(), "a"), relay(ledger, FakeBroker(), "b")
+    assert await first._hold()
+    assert not await second._hold()
+    await first._release()
+    assert await second._hold()
+
+
+async def test_a_leader_that_was_stopped_too_long_marks_nothing(ledger: Ledger) -> None:
+    stopped, broker = relay(ledger, FakeBroker(), "a"), FakeBroker()
+    await add(ledger, ("k", "a"))
+    await lead(stopped)
+    await ledger.admin.execute("UPDATE evaluation_cancel.leases SET until = now()")
+    successor = relay(ledger, broker, "b")
+    await lead(successor)
+    await stopped.round()  # it wakes, sends what it had chosen, and may not mark it
+    assert await ledger.count("outbox") == 1
+    await successor.round()
+    assert await ledger.count("outbox") == 0
+
+
+async def test_an_event_id_is_published_for_the_first_time_once(ledger: Ledger) -> None:
+    identity = uuid4()
+    await add(ledger, ("k", "a"), event_id=identity)
+    await add(ledger, ("k", "b"), event_id=identity)
+    assert (await ledger.count("messages"), await ledger.count("outbox")) == (1, 1)
+
+
+async def test_a_late_commit_with_a_lower_id_is_published_too(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    late = ledger.database.transaction()
+    tx = await late.__aenter__()
+    await outbox.add_again(tx, [])
+    await tx.execute("SELECT nextval(pg_get_serial_sequence('evaluation_cancel.outbox', 'id'))")
+    await ledger.send(command(await ledger.evaluation()))
+    await publishing.round()
+    await tx.execute(
+        "INSERT INTO evaluation_cancel.outbox (id, message_id, key) OVERRIDING SYSTEM VALUE"
+        " SELECT 1, id, 'late' FROM evaluation_cancel.messages"
+    )
+    await late.__aexit__(None, None, None)
+    await publishing.round()
+    assert await ledger.count("outbox") == 0
+    assert len(broker.rounds) == 2
+
+
+async def test_the_loop_publishes_when_it_is_nudged_and_gives_its_lease_up_at_the_end(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    publishing = relay(ledger, broker)
+    running = asyncio.create_task(publishing.run())
+    await add(ledger, ("k", "a"))
+    publishing.nudge()
+    await until(lambda: broker.values == [b"a"], "the message was published")
+    publishing.stop()
+    await running
+    assert await relay(ledger, FakeBroker(), "b")._hold()
