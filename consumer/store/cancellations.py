@@ -91,6 +91,19 @@ AS r (id, attempt, pause, evidence, code, text, nothing_deleted)
 WHERE c.id = r.id AND c.attempts = r.attempt AND c.phase IN ('accepted', 'stopping')
 """
 
+# Bounded: from the twentieth on, the latest takes the last place and counts how many it stands for.
+REMEMBER_ERRORS = """
+INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
+SELECT r.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
+              WHERE x.cancellation_id = r.id), r.attempt, r.code, r.text, now()
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) AS r (id, attempt, code, text)
+JOIN evaluation_cancel.cancellations c ON c.id = r.id AND c.attempts = r.attempt
+WHERE NOT EXISTS (SELECT FROM evaluation_cancel.cancellation_errors x
+                  WHERE x.cancellation_id = r.id AND x.attempt = r.attempt)
+ON CONFLICT (cancellation_id, number) DO UPDATE
+SET attempt = excluded.attempt, code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.times + 1
+"""
+
 ENDED_COLUMNS = """
     c.id, c.evaluation_id, c.team_id, c.command_source, c.command_id, c.actor_kind, c.actor_id, c.reason,
     c.status_before, c.requested_at, c.accepted_at, c.ended_at, c.traceparent, c.correlation_id, c.phase,
@@ -234,6 +247,15 @@ async def put_back(tx: Transaction, rows: Sequence[PutBack]) -> None:
         [r.text for r in rows],
         [r.nothing_deleted for r in rows],
     )
+    failed = [r for r in rows if r.code is not None]
+    if failed:
+        await tx.execute(
+            REMEMBER_ERRORS,
+            [r.id for r in failed],
+            [r.attempt for r in failed],
+            [r.code for r in failed],
+            [r.text for r in failed],
+        )
 
 
 async def end(tx: Transaction, rows: Sequence[Ending], cleanup_deadline: timedelta) -> list[Row]:

@@ -73,6 +73,19 @@ STATEMENTS = (
     CREATE INDEX cancellations_cleanup_due ON evaluation_cancel.cancellations (cleanup_next_at)
         WHERE cleanup_state = 'pending' AND phase = 'cancelled'
     """,
+    # The errors of its attempts, for audit: the first nineteen, and the latest with how many it stands for.
+    """
+    CREATE TABLE evaluation_cancel.cancellation_errors (
+        cancellation_id uuid NOT NULL,
+        number integer NOT NULL,
+        attempt integer NOT NULL,
+        code text NOT NULL,
+        detail text,
+        at timestamptz NOT NULL,
+        times integer NOT NULL DEFAULT 1,
+        PRIMARY KEY (cancellation_id, number)
+    )
+    """,
     # The inbox: every command ever understood, with what its decision saw.
     """
     CREATE TABLE evaluation_cancel.commands (
