@@ -66,10 +66,18 @@ class Child:
     async def stop(self, number: signal.Signals = signal.SIGTERM, *, patience: float = 20) -> None:
         """Ask the program to end; after `patience` seconds, make it."""
         self.resume()
-        with contextlib.suppress(ProcessLookupError):
+        if self.running:
             self._process.send_signal(number)
         with contextlib.suppress(TimeoutError):
             await self.wait(within=patience)
+        self.kill()
+
+    async def abandon(self, *, patience: float = 5) -> None:
+        """Ask the program and its group to end, and give each of them time to tidy up before it is made to."""
+        self._signal_all(signal.SIGTERM)
+        deadline = time.monotonic() + patience
+        while (self.running or self._has_group()) and time.monotonic() < deadline:  # noqa: ASYNC110  as in `wait`
+            await asyncio.sleep(_POLL)
         self.kill()
 
     def kill(self) -> None:
@@ -98,6 +106,13 @@ class Child:
                     process.send_signal(number)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+    def _has_group(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     def _reaped(self) -> None:
         self._ended(self.pid)
@@ -154,7 +169,8 @@ class Workspace:
         except TimeoutError:
             raise StandError("too_slow", f"{name} was not done after {limit:g} s\n{child.tail()}") from None
         finally:
-            child.kill()
+            # Whoever was interrupted may have to tidy up: the Postgres that initdb runs holds shared memory.
+            await child.abandon()
         if code != 0:
             raise StandError("failed", f"{name} failed with {code}\n{child.tail(40)}")
 

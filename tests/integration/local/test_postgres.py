@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +13,7 @@ import pytest
 from deploy.local import postgres as installation
 from deploy.local.postgres import Postgres, postgres
 from deploy.local.process import workspace
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +94,25 @@ async def test_nothing_stays_behind_not_even_shared_memory() -> None:
     assert not work.directory.exists()
 
 
+async def test_a_start_that_is_called_off_half_way_leaves_no_shared_memory() -> None:
+    us, others = psutil.Process(), made_by(psutil.Process().children(recursive=True))
+    async with workspace() as work:
+        starting = asyncio.create_task(AsyncExitStack().enter_async_context(postgres(work)))
+        segments = await until(lambda: made_by(us.children(recursive=True)) - others, every=0.003)
+        starting.cancel()
+        await asyncio.wait({starting})
+    assert not segments & shared_memory()
+
+
 def shared_memory() -> set[str]:
+    """The ids of all segments on this machine."""
     return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+
+def made_by(processes: list[psutil.Process]) -> set[str]:
+    pids = {str(process.pid) for process in processes}
+    lines = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+    return {line[1] for line in lines if line[4] in pids}
 
 
 async def test_programs_that_another_account_cannot_reach_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
