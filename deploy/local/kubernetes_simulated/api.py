@@ -41,6 +41,8 @@ class Api:
         return self._many(info, resource, query, body)
 
     def _one(self, info: RequestInfo, resource: Resource, query: Mapping[str, str], body: Any, kind: str) -> Answer:
+        if info.verb not in ("get", "update", "patch", "delete"):
+            raise not_allowed()
         stored = self._find(info, resource)
         match info.verb:
             case "get":
@@ -50,10 +52,8 @@ class Api:
             case "patch":
                 wanted = updating.patched(stored, body, kind)
                 new = updating.update(self._store, resource, stored, wanted, info.subresource)
-            case "delete":
-                return self._delete(stored, resource, query, body)
             case _:
-                raise not_allowed()
+                return self._delete(stored, resource, query, body)
         return 200, named(resource, new)
 
     def _many(self, info: RequestInfo, resource: Resource, query: Mapping[str, str], body: Any) -> Answer:

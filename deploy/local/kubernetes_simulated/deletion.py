@@ -6,7 +6,6 @@ real garbage collector does.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from deploy.local.kubernetes_simulated import clock
 from deploy.local.kubernetes_simulated.resources import JOBS, NAMESPACES, PODS, Object, Resource
@@ -15,9 +14,7 @@ from deploy.local.kubernetes_simulated.store import Store
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-KUBERNETES = "kubernetes"
-
-Propagation = Literal["Foreground", "Background", "Orphan"]
+_POLICIES = '"Foreground", "Background", "Orphan", "nil"'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +166,6 @@ def check_policy(options: DeleteOptions) -> None:
             target,
             "",
             "propagationPolicy",
-            f'Unsupported value: "{options.propagation}": supported values: "Background", "Foreground", "Orphan"',
+            f'Unsupported value: "{options.propagation}": supported values: {_POLICIES}',
             "FieldValueNotSupported",
         )

@@ -109,7 +109,7 @@ def _status(phase: str, pod: Object) -> Object:
         state = {"terminated": {"exitCode": code, "reason": reason, "startedAt": moment, "finishedAt": moment}}
     containers = [
         {"name": each["name"], "image": each.get("image", ""), "ready": phase == "Running", "restartCount": 0}
-        | {"state": state}
+        | {"state": state, "lastState": {}, "imageID": "", "started": phase == "Running"}
         for each in pod["spec"]["containers"]
     ]
     conditions = [{"type": kind, "status": value, "lastTransitionTime": moment} for kind, value in kinds.items()]

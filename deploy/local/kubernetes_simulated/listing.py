@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from deploy.local.kubernetes_simulated.resources import Object, Resource
 from deploy.local.kubernetes_simulated.selectors import Test, everything, field_test, label_test
-from deploy.local.kubernetes_simulated.status import ApiError, bad_request, expired, failure
+from deploy.local.kubernetes_simulated.status import ApiError, bad_request, expired, failure, invalid
 from deploy.local.kubernetes_simulated.store import Store, key_of
 
 _PAST_IS_GONE = (
@@ -21,6 +21,8 @@ _PAST_IS_GONE = (
     "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
     "modified, or deleted between the time the first chunk was returned and now may show up in the list."
 )
+
+_OPTIONS = Resource(group="meta.k8s.io", plural="listoptions", kind="ListOptions")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +45,7 @@ class Token:
             namespace, _, name = content["start"].rstrip("\0").rpartition("/")
             return cls(version=int(content["rv"]), after=(namespace, name))
         except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise bad_request(f"continue key is not valid: {error}") from error
+            raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
 
 
 def selection(resource: Resource, query: Mapping[str, str]) -> Test | None:
@@ -97,6 +99,9 @@ def _version(
             raise bad_request("specifying resource version is not allowed when using continue")
         return None if token.version < 0 else token.version
     if not asked:
+        if match:
+            problem = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+            raise invalid(_OPTIONS, "", "resourceVersionMatch", problem, "FieldValueForbidden")
         return None
     version = parse_version(asked)
     if version == 0:
@@ -109,8 +114,12 @@ def _version(
 
 def parse_version(text: str) -> int:
     if not text.isdecimal():
-        raise bad_request(f"invalid resource version {text!r}: must be a decimal number")
+        raise bad_request(f"invalid resource version: {version_problem(text)}")
     return int(text)
+
+
+def version_problem(text: str) -> str:
+    return f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
 
 
 def _require(store: Store, version: int, token: Token | None) -> None:

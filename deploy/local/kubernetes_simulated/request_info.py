@@ -10,6 +10,7 @@ from deploy.local.kubernetes_simulated.resources import BY_PATH, Resource
 
 _SINGLE = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 _MANY = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+_GROUPS = {(group, version) for group, version, _ in BY_PATH}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,8 @@ class RequestInfo:
     subresource: str
     resource: Resource | None
     """None: a kind that is not simulated."""
+
+    known_group: bool = True
 
     @property
     def full_resource(self) -> str:
@@ -54,4 +57,5 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo | Non
         name=name,
         subresource=subresource,
         resource=BY_PATH.get((group, version, plural)),
+        known_group=(group, version) in _GROUPS,
     )

@@ -66,7 +66,7 @@ def field_test(selector: str, resource: Resource) -> Test:
     """Whether an object's fields equal what `selector` says."""
     if not selector.strip():
         return everything
-    wanted = [_field(part.strip(), selector, resource) for part in selector.split(",")]
+    wanted = [_field(part.strip(), resource) for part in selector.split(",")]
 
     def test(obj: Object) -> bool:
         return all((_value(obj, path) == value) is equal for path, value, equal in wanted)
@@ -74,16 +74,13 @@ def field_test(selector: str, resource: Resource) -> Test:
     return test
 
 
-def _field(text: str, selector: str, resource: Resource) -> tuple[list[str], str, bool]:
+def _field(text: str, resource: Resource) -> tuple[list[str], str, bool]:
     found = re.match(r"^([^=!]+)(==|=|!=)(.*)$", text)
     if found is None:
         raise bad_request(f"invalid field selector: {text}")
     path, operator, value = found.groups()
     if path not in ("metadata.name", "metadata.namespace", *_FIELDS.get(resource, ())):
-        raise bad_request(
-            f'Unable to find "{resource.api_version}, Resource={resource.plural}" that match label selector "", '
-            f'field selector "{selector}": field label "{path}" not supported for {resource.kind}'
-        )
+        raise bad_request(f'field label "{path}" not supported for {resource.kind}')
     return path.split("."), value, operator != "!="
 
 

@@ -16,7 +16,7 @@ from deploy.local.kubernetes_simulated.api import Api
 from deploy.local.kubernetes_simulated.faults import Fault, Faults
 from deploy.local.kubernetes_simulated.knobs import PATH, Panel
 from deploy.local.kubernetes_simulated.request_info import RequestInfo, parse
-from deploy.local.kubernetes_simulated.status import ApiError, bad_request, failure, injected
+from deploy.local.kubernetes_simulated.status import ApiError, bad_request, failure, injected, unknown_resource
 from deploy.local.kubernetes_simulated.watching import Watches
 
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -73,7 +73,7 @@ class Server:
         query = dict(request.query)
         info = parse(request.method, request.path, query)
         if info is None:
-            return web.Response(status=404, text="404 page not found\n")
+            return _unknown_path()
         response = await self._answer(request, info, user, query, body)
         self.requests.append(
             Seen(
@@ -117,15 +117,15 @@ class Server:
     ) -> web.StreamResponse:
         self._access.authorize(user, info)
         if info.resource is None:
-            return web.Response(status=404, text="404 page not found\n")
+            if info.known_group:
+                raise unknown_resource()
+            return _unknown_path()
         if info.verb == "watch":
             if info.name:
                 query["fieldSelector"] = f"metadata.name={info.name}"
             return await self._watches.serve(request, info.resource, info.namespace, query)
         if info.verb == "patch" and request.content_type not in _PATCHES:
-            accepted = f"accepted media types include: {', '.join(_PATCHES)}"
-            message = f"the body of the request was in an unknown format - {accepted}"
-            return _json(415, failure(415, "UnsupportedMediaType", message, {}))
+            return _json(415, failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {}))
         return _json(*self._api.perform(info, info.resource, query, body, request.content_type))
 
 
@@ -158,6 +158,10 @@ def _fault_answer(fault: Fault, info: RequestInfo) -> web.Response:
         return _too_many(fault.retry_after or 1)
     details = {"name": info.name, "group": info.group, "kind": info.plural}
     return _failed(injected(fault.status, f"{fault.status} was asked for by a test", details, fault.retry_after))
+
+
+def _unknown_path() -> web.Response:
+    return web.Response(status=404, text="404 page not found\n")
 
 
 def _cut(request: web.BaseRequest) -> None:

@@ -110,6 +110,16 @@ def not_allowed() -> ApiError:
     return ApiError(failure(405, "MethodNotAllowed", message, {}))
 
 
+def unknown_resource() -> ApiError:
+    """A kind that a group of the API does not have."""
+    return ApiError(failure(404, "NotFound", "the server could not find the requested resource", {}))
+
+
+def bad_watch_version(problem: str) -> ApiError:
+    """The real server answers 500 here, where a list gets 400."""
+    return ApiError(failure(500, "", problem))
+
+
 def injected(code: int, message: str, details: Any, retry_after: int | None) -> ApiError:
     """A failure that a test asked for: the reason the real server gives with that code."""
     reasons = {

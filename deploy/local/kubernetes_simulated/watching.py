@@ -13,15 +13,20 @@ from dataclasses import dataclass, field
 import orjson
 from aiohttp import web
 
-from deploy.local.kubernetes_simulated.listing import parse_version, selection
-from deploy.local.kubernetes_simulated.resources import Object, Resource
+from deploy.local.kubernetes_simulated.listing import selection, version_problem
+from deploy.local.kubernetes_simulated.resources import JOBS, PODS, Object, Resource
 from deploy.local.kubernetes_simulated.selectors import Test
-from deploy.local.kubernetes_simulated.status import expired
+from deploy.local.kubernetes_simulated.status import bad_watch_version, expired
 from deploy.local.kubernetes_simulated.store import Change, Store
 
 _DEFAULT_TIMEOUT = 1800.0
 _BOOKMARK_BEFORE_END = 2.0
 _LOOK_FOR_DISCONNECT = 1.0
+_HUSKS: dict[Resource, Object] = {
+    JOBS: {"spec": {"template": {"metadata": {}, "spec": {"containers": None}}}, "status": {}},
+    PODS: {"spec": {"containers": None}, "status": {}},
+}
+"""What is left of the object of a bookmark, which has a version only."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -44,7 +49,11 @@ class Watcher:
         for change in changes:
             self.sent = max(self.sent, change.version)
             kind = self._kind(change)
-            if kind is not None:
+            if kind == "DELETED" and change.kind != "DELETED" and change.previous is not None:
+                # It left the selection: told is the last state inside it, with the version at which it left.
+                metadata = {**change.previous["metadata"], "resourceVersion": str(change.version)}
+                yield event(kind, self.resource, {**change.previous, "metadata": metadata})
+            elif kind is not None:
                 yield event(kind, self.resource, change.object)
 
     def _kind(self, change: Change) -> str | None:
@@ -109,7 +118,9 @@ class Watches:
     def _first(self, watcher: Watcher, query: Mapping[str, str]) -> tuple[list[bytes], bool]:
         """What is due at once, and whether that is all there will be."""
         asked = query.get("resourceVersion", "")
-        version = parse_version(asked) if asked else 0
+        if asked and not asked.isdecimal():
+            raise bad_watch_version(version_problem(asked))
+        version = int(asked or 0)
         if version and not self._store.remembers(version):
             body = expired(f"too old resource version: {version} ({self._store.version})").body
             return [orjson.dumps({"type": "ERROR", "object": body}) + b"\n"], True
@@ -145,10 +156,10 @@ class Watches:
                 bookmark_at = min(soon, before_end) if time.monotonic() < before_end else end
 
     def _bookmark(self, watcher: Watcher, annotations: dict[str, str] | None = None) -> bytes:
-        metadata: Object = {"resourceVersion": str(self._store.version), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(self._store.version)}
         if annotations:
             metadata["annotations"] = annotations
-        return event("BOOKMARK", watcher.resource, {"metadata": metadata})
+        return event("BOOKMARK", watcher.resource, {"metadata": metadata, **_HUSKS.get(watcher.resource, {})})
 
 
 def event(kind: str, resource: Resource, obj: Object) -> bytes:

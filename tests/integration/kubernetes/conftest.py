@@ -36,6 +36,13 @@ class UnderTest:
                 revision = found.json()["header"]["revision"]
                 (await etcd.post("/v3/kv/compaction", json={"revision": revision, "physical": True})).raise_for_status()
 
+    async def forget(self) -> None:
+        """Let it forget its history in the watch cache too, for which the real server has to start anew."""
+        await self.compact()
+        if self.real is not None:
+            self.real.apiserver.kill()
+            await self.real.apiserver.start()
+
     @asynccontextmanager
     async def controllers_paused(self) -> AsyncIterator[None]:
         if self.simulator is not None:

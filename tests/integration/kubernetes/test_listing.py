@@ -58,11 +58,21 @@ async def test_field_selectors(api: Raw) -> None:
     assert await api.count_pods(created.uid) == 1
 
 
-@pytest.mark.parametrize("query", [{"labelSelector": "a in b"}, {"fieldSelector": "spec.suspend=true"}])
-async def test_a_selector_that_is_not_understood_is_400(api: Raw, query: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"labelSelector": "a in b"}, "unable to parse requirement"),
+        ({"fieldSelector": "spec.suspend=true"}, 'field label "spec.suspend" not supported for Job'),
+        ({"limit": "x"}, 'strconv.ParseInt: parsing "x": invalid syntax'),
+        ({"continue": "nonsense"}, "invalid continue token"),
+        ({"resourceVersion": "x"}, 'invalid resource version: resourceVersion: Invalid value: "x"'),
+    ],
+)
+async def test_a_query_that_is_not_understood_is_400(api: Raw, query: dict[str, str], message: str) -> None:
     answer = await api.get(api.jobs, **query)
     assert answer.code == 400
     assert answer.body["reason"] == "BadRequest"
+    assert answer.body["message"].startswith(message)
 
 
 async def test_pages_go_on_where_the_last_ended_and_count_what_is_left(api: Raw) -> None:
@@ -120,10 +130,18 @@ async def _page(api: Raw, token: str, **params: str) -> Answer:
     return await api.get(api.jobs, **{"continue": token}, **params)
 
 
-async def test_a_continue_that_was_never_given_is_400(api: Raw) -> None:
-    answer = await _page(api, "nonsense")
+async def test_a_continue_and_a_version_exclude_each_other(api: Raw) -> None:
+    await _coloured(api)
+    first = await api.get(api.jobs, limit="2")
+    answer = await _page(api, first.body["metadata"]["continue"], resourceVersion=first.version)
     assert answer.code == 400
-    assert answer.body["reason"] == "BadRequest"
+    assert answer.body["message"] == "specifying resource version is not allowed when using continue"
+
+
+async def test_a_match_without_a_version_is_422(api: Raw) -> None:
+    answer = await api.get(api.jobs, resourceVersionMatch="Exact")
+    assert answer.code == 422
+    assert answer.body["details"]["kind"] == "ListOptions"
 
 
 async def test_an_exact_version_shows_the_past(api: Raw) -> None:
