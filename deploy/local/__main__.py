@@ -24,6 +24,15 @@ def up(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
 
 
 @app.command()
+def demo(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
+    """Tell the story of several cancellations, step by step, and check that everything was as told."""
+    from deploy.local import up as running  # noqa: PLC0415  as above
+    from deploy.local.demo.story import demo as telling  # noqa: PLC0415
+
+    raise typer.Exit(running.run(telling(kafka, kubernetes)))
+
+
+@app.command()
 def prepare() -> None:
     """Download and build now what the real Kafka and the real Kubernetes API need."""
     from deploy.local import prepare as preparing  # noqa: PLC0415  as above

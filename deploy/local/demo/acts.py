@@ -1,0 +1,126 @@
+"""What happens in each act but the kill: one function an act, which prepares, sends, and waits for what must follow."""
+
+from uuid import uuid4
+
+from deploy.local.demo.cases import ACCEPTED, CANCELLED, CLEANED, REJECTED, STOPPED, Case, Expected
+from deploy.local.demo.desk import ADA, BEN, EVE, Desk
+from deploy.local.orchestrator import Evaluation
+
+ARTIFACTS = 24
+SLOW_SECONDS = 4
+
+
+async def unknown(desk: Desk) -> None:
+    """First of all, so that the consumers' group has formed when times begin to matter."""
+    desk.screen.act(
+        "1 · An evaluation that does not exist",
+        "Every command gets exactly one answer, this one too. (The two consumers are still joining their Kafka group, "
+        "so this first answer takes a moment.)",
+    )
+    nobody = Evaluation(id=uuid4(), team="")
+    expected = Expected(status="", decisions=("not_found",), events=(REJECTED,), request_file=False)
+    case = desk.case("unknown", nobody, expected)
+    await desk.cancel(case, ADA)
+    await desk.listener.heard(case.evaluation.id, REJECTED)
+
+
+async def with_artifacts(desk: Desk) -> None:
+    desk.screen.act(
+        "2 · A running one, its artifacts too",
+        f"Its Job runs with 2 pods and has stored {ARTIFACTS} objects; one multipart upload is unfinished. The outcome "
+        "is published when Job and pods are seen gone. The artifacts follow, apart from that; the request file stays.",
+    )
+    expected = Expected(status="cancelled", decisions=("accepted",), events=(*STOPPED, CLEANED))
+    case = await desk.running_case("running", expected, pods=2)
+    await desk.orchestrator.write_artifacts(case.evaluation, ARTIFACTS)
+    desk.screen.step("orchestrator", case.name, f"Job {case.evaluation.job_name} runs")
+    await desk.cancel(case, ADA, reason="wrong data set", cleanup=True)
+    await desk.listener.heard(case.evaluation.id, CLEANED)
+
+
+async def not_started(desk: Desk) -> None:
+    desk.screen.act(
+        "3 · One that has not started",
+        "There is no Job yet. From the acceptance on, the orchestrator may not start one: it asks before it creates.",
+    )
+    evaluation = await desk.orchestrator.register("blue")
+    expected = Expected(status="cancelled", decisions=("accepted",), events=STOPPED)
+    case = desk.case("waiting", evaluation, expected)
+    await desk.cancel(case, ADA)
+    await desk.listener.heard(evaluation.id, CANCELLED)
+    _, answer = await desk.orchestrator.run(evaluation)
+    desk.screen.step("orchestrator", case.name, f"asks to start it and is refused ({answer.answer}): no Job is created")
+
+
+async def already_done(desk: Desk) -> None:
+    desk.screen.act("4 · One that is done", "A final status never changes. The answer says since when it is final.")
+    expected = Expected(status="succeeded", decisions=("already_completed",), events=(REJECTED,))
+    case = await desk.running_case("done", expected)
+    await desk.orchestrator.finish(case.evaluation)
+    desk.screen.step("orchestrator", case.name, "its worker reports success; the Job is deleted")
+    await desk.cancel(case, ADA)
+    await desk.listener.heard(case.evaluation.id, REJECTED)
+
+
+async def of_another_team(desk: Desk) -> None:
+    desk.screen.act("5 · One of another team", "Eve is in team green, the evaluation belongs to blue. Its Job goes on.")
+    expected = Expected(status="running", decisions=("forbidden",), events=(REJECTED,), pods=1)
+    case = await desk.running_case("theirs", expected)
+    await desk.cancel(case, EVE)
+    await desk.listener.heard(case.evaluation.id, REJECTED)
+
+
+async def sent_twice(desk: Desk) -> None:
+    desk.screen.act(
+        "6 · A command that is sent twice",
+        "As after an answer that was lost. The command's id counts once; what was published for it is published again, "
+        "so that whoever asked again hears it too.",
+    )
+    expected = Expected(status="cancelled", decisions=("accepted",), events=STOPPED, copies=2)
+    case = await desk.running_case("twice", expected)
+    sent = await desk.cancel(case, ADA)
+    await desk.listener.heard(case.evaluation.id, CANCELLED)
+    await desk.cancel(case, ADA, again=sent)
+    await desk.listener.heard(case.evaluation.id, CANCELLED, times=2)
+
+
+async def slow_begins(desk: Desk) -> Case:
+    desk.screen.act(
+        "7 · One whose pods take their time",
+        f"Its 2 pods end {SLOW_SECONDS} s after they are told to. It holds up nobody: acts 8 and 9 go on meanwhile. A "
+        "second command joins the first; a success reported now comes too late, for acceptance is what counts.",
+    )
+    expected = Expected(status="cancelled", decisions=("accepted", "joined"), events=STOPPED)
+    case = await desk.running_case("slow", expected, pods=2, ends_after=SLOW_SECONDS)
+    await desk.cancel(case, ADA)
+    await desk.listener.heard(case.evaluation.id, ACCEPTED)
+    await desk.cancel(case, BEN, reason="costs too much")
+    answer = await desk.orchestrator.report(case.evaluation, "succeeded")
+    desk.screen.step("orchestrator", case.name, f"its worker reports success: {answer.answer}, not applied")
+    return case
+
+
+async def bare_json(desk: Desk) -> None:
+    desk.screen.act(
+        "8 · Meanwhile, a bare JSON value",
+        "A shell script needs no library: a record without CloudEvents headers is read as a command too.",
+    )
+    case = await desk.running_case("script", Expected(status="cancelled", decisions=("accepted",), events=STOPPED))
+    by = {"kind": "service", "id": "nightly", "team_ids": ["blue"]}
+    await desk.cancel_bare(case, {"evaluation_id": str(case.evaluation.id), "requested_by": by})
+    await desk.listener.heard(case.evaluation.id, CANCELLED)
+
+
+async def undecodable(desk: Desk) -> None:
+    desk.screen.act(
+        "9 · Meanwhile, a record that is no command",
+        "It becomes one dead letter with its bytes, its place and the reason, and stops nothing.",
+    )
+    await desk.send_rubbish(b"please stop everything")
+    count = len(desk.undecodable)
+    await desk.listener.until(lambda: len(desk.listener.dead_letters) >= count, "dead letter")
+
+
+async def slow_ends(desk: Desk, case: Case) -> None:
+    desk.screen.act("7 · again: the slow one", "Only now are its pods gone.")
+    await desk.listener.heard(case.evaluation.id, CANCELLED)

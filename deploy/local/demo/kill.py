@@ -1,0 +1,116 @@
+"""The act in which a consumer is killed in mid-work and the other finishes what it held.
+
+It is stopped first (SIGSTOP), so that what it holds can be looked at without a race, and killed (SIGKILL) only if it
+holds something; else it goes on and the next moment is tried.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from deploy.local.demo.cases import CANCELLED, STOPPED, Case, Expected, NotAsToldError
+from deploy.local.demo.desk import ADA, Desk
+from deploy.local.system import Consumer
+
+COUNT = 40
+ROUNDS = 5
+"""Consumers may be quicker than the kill; then there is another round with new evaluations."""
+AT_ONCE = 8
+
+HELD = """
+SELECT claimed_by, array_agg(evaluation_id) AS evaluations FROM evaluation_cancel.cancellations
+WHERE claimed_by IS NOT NULL AND phase IN ('accepted', 'stopping') GROUP BY 1 ORDER BY count(*) DESC LIMIT 1
+"""
+OPEN = "SELECT count(*) FROM evaluation_cancel.cancellations WHERE phase IN ('accepted', 'stopping')"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Killed:
+    """Which consumer was killed, when, and what it held."""
+
+    consumer: Consumer
+    at: float
+    held: tuple[UUID, ...]
+
+
+async def kill_in_mid_work(desk: Desk) -> Killed:
+    desk.screen.act(
+        "10 · A consumer is killed in mid-work",
+        f"{COUNT} cancellations at once, shared by two consumers. One gets SIGKILL while it holds some of them; "
+        "when its leases end, the other finishes them.",
+    )
+    connection = await asyncpg.connect(desk.running.dsn)
+    try:
+        for _ in range(ROUNDS):
+            cases = await _burst(desk)
+            killed = await _kill(desk, connection)
+            if killed is not None:
+                await _finished(desk, cases, killed)
+                return killed
+            await _all_cancelled(desk, cases)
+            desk.screen.step("process", "", "both were quicker than the kill; once more")
+    finally:
+        await connection.close()
+    raise NotAsToldError(f"in {ROUNDS} rounds no consumer was caught in mid-work")
+
+
+async def _burst(desk: Desk) -> list[Case]:
+    room = asyncio.Semaphore(AT_ONCE)
+    expected = Expected(status="cancelled", decisions=("accepted",), events=STOPPED)
+
+    async def one(number: int) -> Case:
+        async with room:
+            return await desk.running_case(f"many {number}", expected, told=False)
+
+    cases = list(await asyncio.gather(*(one(number) for number in range(1, COUNT + 1))))
+    desk.screen.step("orchestrator", "many", f"{COUNT} Jobs run")
+    desk.screen.step("command", "many", f"{COUNT} CancelEvaluation from ada")
+    await asyncio.gather(*(desk.cancel(case, ADA) for case in cases))
+    return cases
+
+
+async def _kill(desk: Desk, connection: asyncpg.Connection) -> Killed | None:
+    """None when all was done before anybody was caught."""
+    begun = False
+    while True:
+        row = await connection.fetchrow(HELD)
+        if row is not None:
+            consumer = desk.running.consumers[row["claimed_by"]]
+            consumer.child.pause()
+            await asyncio.sleep(0.1)  # a statement it had sent may still be under way in Postgres
+            row = await connection.fetchrow(HELD)
+            if row is not None and row["claimed_by"] == consumer.name:
+                return _killed(desk, consumer, tuple(row["evaluations"]))
+            consumer.child.resume()
+        still_open = await connection.fetchval(OPEN)
+        begun = begun or still_open > 0
+        if begun and not still_open:
+            return None
+        await asyncio.sleep(0.002)
+
+
+def _killed(desk: Desk, consumer: Consumer, held: tuple[UUID, ...]) -> Killed:
+    consumer.child.kill()
+    text = f"{consumer.name} (process {consumer.child.pid}) is killed; it held {len(held)} cancellations"
+    desk.screen.step("process", "many", text)
+    return Killed(consumer=consumer, at=time.monotonic(), held=held)
+
+
+async def _finished(desk: Desk, cases: list[Case], killed: Killed) -> None:
+    left = [case for case in cases if desk.listener.first(case.evaluation.id, CANCELLED) is None]
+    desk.screen.step("event", "many", f"{COUNT - len(left)} EvaluationCancelled have come by then")
+    await _all_cancelled(desk, cases)
+    survivor = next(each.name for each in desk.running.consumers.values() if each.child.running)
+    seconds = time.monotonic() - killed.at
+    text = f"all {COUNT} EvaluationCancelled are there {seconds:.1f} s after the kill, the last by {survivor}"
+    desk.screen.step("event", "many", text)
+
+
+async def _all_cancelled(desk: Desk, cases: list[Case]) -> None:
+    def holds() -> bool:
+        return all(desk.listener.first(case.evaluation.id, CANCELLED) for case in cases)
+
+    await desk.listener.until(holds, f"EvaluationCancelled of all {COUNT}")

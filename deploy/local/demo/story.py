@@ -1,0 +1,82 @@
+"""The demo from beginning to end: `python -m deploy.local demo`. The exit code says whether all was as told."""
+
+from deploy.local.demo import acts, kill
+from deploy.local.demo.cases import NotAsToldError
+from deploy.local.demo.checks import all_checks
+from deploy.local.demo.closing import show_checks, show_table
+from deploy.local.demo.desk import Desk, desk
+from deploy.local.demo.facts import look_at_rest
+from deploy.local.demo.listener import listening
+from deploy.local.demo.screen import Screen
+from deploy.local.errors import StandError
+from deploy.local.orchestrator import orchestrator
+from deploy.local.stack import Stack, stack
+from deploy.local.system import SHORT_LEASES, System, newest_log_lines, system
+
+
+async def demo(kafka: str, kubernetes: str) -> None:
+    """Raises `StandError` when something was not as told."""
+    screen = Screen()
+    screen.say("evaluation-cancel: the whole system on this machine, and ten short stories of cancellations.")
+    async with stack(kafka=kafka, kubernetes=kubernetes) as parts, system(parts, settings=SHORT_LEASES) as running:
+        introduce(screen, running)
+        async with (
+            listening(running) as listener,
+            orchestrator(running) as team,
+            desk(running, screen, listener, team) as made,
+        ):
+            await tell(made)
+
+
+def introduce(screen: Screen, running: System) -> None:
+    screen.say()
+    for name, what in _parts(running.stack):
+        screen.say(f"  {name:<12}{what}")
+    consumers = ", ".join(f"{each.name} (process {each.child.pid})" for each in running.consumers.values())
+    screen.say(f"  {'service':<12}{consumers}")
+    screen.say(f"  {'':<12}started in {screen.seconds:.1f} s")
+
+
+def _parts(parts: Stack) -> list[tuple[str, str]]:
+    kafka = {"memory": "in memory (librdkafka)", "real": "Apache Kafka", "given": "yours"}
+    kubernetes = {"simulated": "simulated API server", "real": "real API server and controllers", "given": "yours"}
+    return [
+        ("Kafka", f"{kafka[parts.kafka.kind]} at {parts.kafka.bootstrap_servers}"),
+        ("Kubernetes", f"{kubernetes[parts.cluster.kind]} at {parts.cluster.url}"),
+        ("Postgres", f"real, at {parts.postgres.host}:{parts.postgres.port}"),
+        ("S3", f"moto at {parts.s3.endpoint_url}"),
+    ]
+
+
+async def tell(made: Desk) -> None:
+    """All acts, then the table and the checks."""
+    try:
+        killed = await _acts(made)
+        await made.listener.settled()
+    except NotAsToldError as error:
+        raise StandError("not_as_told", f"{error}\n{newest_log_lines(made.running)}") from None
+    show_table(made.screen, made.cases, made.listener)
+    checks = all_checks(
+        made.cases,
+        await look_at_rest(made.running),
+        heard=made.listener.events,
+        dead_letters=made.listener.dead_letters,
+        undecodable=made.undecodable,
+        killed=killed,
+    )
+    if not show_checks(made.screen, checks):
+        raise StandError("not_as_told", "see above")
+
+
+async def _acts(made: Desk) -> kill.Killed:
+    await acts.unknown(made)
+    await acts.with_artifacts(made)
+    await acts.not_started(made)
+    await acts.already_done(made)
+    await acts.of_another_team(made)
+    await acts.sent_twice(made)
+    slow = await acts.slow_begins(made)
+    await acts.bare_json(made)
+    await acts.undecodable(made)
+    await acts.slow_ends(made, slow)
+    return await kill.kill_in_mid_work(made)

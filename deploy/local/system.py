@@ -1,0 +1,179 @@
+"""The service itself on a running stack: schema and topics made, two consumers started, all ended in order.
+
+Every part keeps to what an installation elsewhere would have: each consumer is its own process with its own
+environment, and on a cluster of ours it has a service account with the four rights it needs. The HTTP endpoint and
+what is told on the screen are not here; evaluations are made by `orchestrator.py`.
+"""
+
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from consumer import migrations
+from deploy.local.errors import StandError
+from deploy.local.kafka import ensure_topics
+from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace, with_rights
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.process import Child
+from deploy.local.stack import Stack
+from schemas.kafka_settings import ENVIRONMENT_PREFIX
+from schemas.topics import Topics
+
+CLUSTER = "local"
+"""The cluster's name, as the orchestrator writes it into evaluations and the consumers' settings know it."""
+DATABASE = "evaluations"
+CONSUMERS = ("consumer-1", "consumer-2")
+
+SHORT_LEASES: Mapping[str, str] = {
+    "TEARDOWN_LEASE": "5",
+    "CALL_TIMEOUT": "2.5",
+    "POSTGRES_STATEMENT_TIMEOUT": "3",
+    "POSTGRES_LOCK_TIMEOUT": "1",
+    "OUTBOX_LEASE": "4",
+    "PUBLISH_TIMEOUT": "3",
+}
+"""For the demo: a survivor takes over within seconds instead of a minute."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consumer:
+    """One process of `python -m consumer run`."""
+
+    name: str
+    child: Child
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Of /healthz, /readyz and /metrics."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def is_ready(self) -> bool:
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+                return (await client.get(f"{self.url}/readyz")).is_success
+        except httpx.HTTPError:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class System:
+    """What runs, and what any other program needs to know to take part."""
+
+    stack: Stack
+    dsn: str
+    topics: Topics
+    namespace: str
+    environment: Mapping[str, str]
+    """For the command lines of both sides and every further process."""
+    consumers: dict[str, Consumer] = field(default_factory=dict)
+
+    @property
+    def isolation_level(self) -> str:
+        return self.environment[f"{ENVIRONMENT_PREFIX}KAFKA_ISOLATION_LEVEL"]
+
+
+@asynccontextmanager
+async def system(stack: Stack, *, settings: Mapping[str, str] | None = None) -> AsyncIterator[System]:
+    """The running system. `settings`: further ones for the consumers, without their prefix."""
+    dsn = await stack.postgres.create_database(DATABASE)
+    # A broker of the user's own may hold the topics of a real system.
+    topics = Topics(f"stand-{secrets.token_hex(3)}-" if stack.kafka.kind == "given" else "")
+    async with _namespace(stack) as namespace:
+        _, _, kubeconfig = await asyncio.gather(
+            migrations.upgrade(dsn), ensure_topics(stack.kafka, topics.specs()), _kubeconfig(stack)
+        )
+        running = System(
+            stack=stack,
+            dsn=dsn,
+            topics=topics,
+            namespace=namespace,
+            environment=_environment(stack, dsn, topics, kubeconfig, settings or {}),
+        )
+        try:
+            for name in CONSUMERS:
+                running.consumers[name] = start_consumer(running, name)
+            await asyncio.gather(*(each.child.ready(each.is_ready) for each in running.consumers.values()))
+            yield running
+        finally:
+            await asyncio.gather(*(_stop(each) for each in running.consumers.values()))
+
+
+def start_consumer(running: System, name: str) -> Consumer:
+    """Start one more consumer, or one anew after its end."""
+    port = free_port()
+    own = {f"{ENVIRONMENT_PREFIX}WORKER": name, f"{ENVIRONMENT_PREFIX}HTTP_PORT": str(port)}
+    child = running.stack.work.start(
+        name, [sys.executable, "-m", "consumer", "run"], environment={**running.environment, **own}
+    )
+    return Consumer(name=name, child=child, port=port)
+
+
+async def _stop(consumer: Consumer) -> None:
+    if consumer.child.running:
+        await consumer.child.stop(patience=25)
+
+
+@asynccontextmanager
+async def _namespace(stack: Stack) -> AsyncIterator[str]:
+    """For the Jobs. In a cluster of the user's own it gets a name of its own and is deleted at the end."""
+    given = stack.cluster.kind == "given"
+    name = f"evaluations-{secrets.token_hex(3)}" if given else "evaluations"
+    async with administrator(stack.cluster) as client:
+        await create_namespace(client, name)
+        try:
+            yield name
+        finally:
+            if given:
+                with suppress(Exception):  # the cluster may be away by now
+                    await delete_namespace(client, name)
+
+
+async def _kubeconfig(stack: Stack) -> Path:
+    """With the consumer's few rights; in a cluster of the user's own nothing is granted to anybody."""
+    if stack.cluster.kind == "given":
+        return stack.cluster.kubeconfig
+    return (await with_rights(stack.cluster, stack.work.directory, "evaluation-cancel")).kubeconfig
+
+
+def _environment(
+    stack: Stack, dsn: str, topics: Topics, kubeconfig: Path, settings: Mapping[str, str]
+) -> dict[str, str]:
+    named = {
+        "POSTGRES_DSN": dsn,
+        "KAFKA_BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
+        "KAFKA_ISOLATION_LEVEL": "read_uncommitted" if stack.kafka.kind == "memory" else "read_committed",
+        "TOPIC_PREFIX": topics.prefix,
+        "CLUSTERS": json.dumps({CLUSTER: {"kubeconfig": str(kubeconfig), "disable_strict_ssl_verification": True}}),
+        "S3_ENDPOINT_URL": stack.s3.endpoint_url,
+        "S3_REGION": stack.s3.region,
+        "S3_PATH_STYLE": "true",
+        "HTTP_HOST": LOOPBACK,
+        **settings,
+    }
+    return {
+        **{f"{ENVIRONMENT_PREFIX}{name}": value for name, value in named.items()},
+        "AWS_ACCESS_KEY_ID": stack.s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": stack.s3.secret_key,
+    }
+
+
+def newest_log_lines(running: System, lines: int = 5) -> str:
+    """For whoever has to find out why something did not come."""
+    return "\n".join(f"{each.name}: {line}" for each in running.consumers.values() for line in _tail(each, lines))
+
+
+def _tail(consumer: Consumer, lines: int) -> list[str]:
+    if not consumer.child.running:
+        return ["is not running", *consumer.child.tail(lines).splitlines()]
+    return consumer.child.tail(lines).splitlines()
+
+
+__all__ = ["CLUSTER", "CONSUMERS", "Consumer", "StandError", "System", "newest_log_lines", "start_consumer", "system"]
