@@ -7,12 +7,15 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
 
 from consumer.artifacts import S3Artifacts
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +40,13 @@ class S3Access:
 @asynccontextmanager
 async def connect(access: S3Access) -> AsyncIterator[S3Artifacts]:
     """Open for as long as the context lasts; nothing is sent by opening it."""
+    async with open_client(access) as client:
+        yield S3Artifacts(client)
+
+
+@asynccontextmanager
+async def open_client(access: S3Access) -> AsyncIterator[S3Client]:
+    """The bare client, for whoever asks other things of the store."""
     config = AioConfig(
         connect_timeout=access.connect_timeout,
         read_timeout=access.read_timeout,
@@ -50,7 +60,7 @@ async def connect(access: S3Access) -> AsyncIterator[S3Artifacts]:
     async with session.client("s3", endpoint_url=access.endpoint_url, config=config) as client:
         if access.content_md5:
             client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
-        yield S3Artifacts(client)
+        yield client
 
 
 def _add_content_md5(request: Any, **_: Any) -> None:

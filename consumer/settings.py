@@ -20,6 +20,8 @@ from schemas.kafka_settings import KafkaSettings
 Loop = Literal["intake", "teardown", "cleanup", "outbox", "reconcile"]
 ALL_LOOPS: Final[tuple[Loop, ...]] = ("intake", "teardown", "cleanup", "outbox", "reconcile")
 
+S = TypeVar("S", bound=KafkaSettings)
+
 
 class ClusterSettings(BaseModel):
     """How to reach one Kubernetes cluster. Without a kubeconfig, the service account of our own pod is used."""
@@ -125,9 +127,14 @@ class ConsumerSettings(KafkaSettings):
 
 
 def load_settings() -> ConsumerSettings:
+    """The service's settings, or the end of the process."""
+    return read_settings(ConsumerSettings)
+
+
+def read_settings(kind: type[S]) -> S:
     """The settings, or the end of the process with every error told at once. No value is printed: it may be secret."""
     try:
-        return ConsumerSettings()
+        return kind()
     except ValidationError as error:
         problems = "\n".join(
             f"  EVALUATION_CANCEL_{'.'.join(str(part) for part in e['loc']).upper() or '(together)'}: {e['msg']}"
