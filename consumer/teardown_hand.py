@@ -86,7 +86,8 @@ class InHand:
     def on_change(self, evaluation_id: UUID, change: Change) -> None:
         held = self._held.get(evaluation_id)
         if held is not None:
-            held.changed = True
+            # That a Job appeared is news only to those who do not know theirs.
+            held.changed = held.changed or change == "ended" or held.row.job_uid is None
         elif change == "ended" or evaluation_id in self._awaited:
             self._wakes.put(evaluation_id)
 

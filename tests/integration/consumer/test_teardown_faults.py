@@ -155,6 +155,7 @@ async def test_pods_created_after_the_delete_are_waited_for(
     row = store.add(faulty.row(evaluation_id=evaluation_id, job_uid=created.uid))
     async with faulty.teardown(store):
         await gone(row)
+        assert (await faulty.raw.job("job")).code == 404
         assert await faulty.raw.pods_of(created.uid) == []
 
 
@@ -169,14 +170,29 @@ async def test_a_job_that_vanishes_before_its_pods_is_not_taken_for_the_end(
         assert await faulty.raw.pods_of(row.job_uid or "") == []
 
 
+async def test_a_job_replaced_between_look_and_delete_is_not_touched(
+    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+) -> None:
+    row = await faulty.cancelled(store)
+    delayed = simulator.faults.delay(0.7, Which(verb="delete", user=CONSUMER))
+    async with faulty.teardown(store, watch=False):
+        await until(lambda: delayed.hits == 1, "the delete is on its way")
+        await faulty.raw.delete_job("job", {"propagationPolicy": "Foreground"})
+        await faulty.raw.until(lambda: faulty.raw.is_gone(f"{faulty.raw.jobs}/job"))
+        successor = await faulty.job(row.evaluation_id)
+        await gone(row)
+    assert (await faulty.raw.job("job")).uid == successor
+
+
 async def test_a_list_from_a_stale_cache_proves_nothing(
     faulty: Bed, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     simulator.freeze_cache()
+    simulator.jobs_go_before_their_pods(60.0)
     row = await faulty.cancelled(store, ends_after="1")
     async with faulty.teardown(store):
         await gone(row)
-    assert await faulty.raw.pods_of(row.job_uid or "") == []
+        assert await faulty.raw.pods_of(row.job_uid or "") == []
 
 
 async def test_a_job_stuck_in_terminating_stays_open_and_names_its_pods(
