@@ -32,7 +32,7 @@ from deploy.local.s3 import S3Server
 from deploy.local.stack import Stack
 
 POSTGRES_IMAGE = "postgres:18"
-KAFKA_IMAGE = "confluentinc/cp-kafka:8.1.0"
+KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"
 K3S_IMAGE = "rancher/k3s:v1.34.1-k3s1"
 KWOK_IMAGE = "registry.k8s.io/kwok/kwok:v0.8.0"
 MINIO_IMAGE = "minio/minio:RELEASE.2025-09-07T16-13-09Z"
