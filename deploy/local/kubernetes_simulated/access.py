@@ -65,7 +65,7 @@ class Access:
         return any(_covers(rule, info) for rule in self._rules(user, info.namespace))
 
     def throttled(self, user: User) -> bool:
-        """Whether a FlowSchema sends this user to a level without shares (where the real one still serves one at a time)."""
+        """Whether a FlowSchema sends this user to a level without shares; the real one still serves one at a time."""
         for schema in self._store.items(known.FLOW_SCHEMAS):
             subjects = [s for rule in schema["spec"].get("rules", ()) for s in rule.get("subjects", ())]
             if any(_is_flow_subject(subject, user) for subject in subjects):

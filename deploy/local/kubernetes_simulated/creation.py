@@ -7,7 +7,7 @@ import re
 import uuid
 from typing import Any
 
-from deploy.local.kubernetes_simulated import clock
+from deploy.local.kubernetes_simulated import clock, podspec
 from deploy.local.kubernetes_simulated.resources import JOBS, NAMESPACES, PODS, Object, Resource
 from deploy.local.kubernetes_simulated.selectors import matches_selector
 from deploy.local.kubernetes_simulated.status import ApiError, already_exists, bad_request, failure, invalid
@@ -18,6 +18,7 @@ CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 _LONGEST_NAME = 253
+_NOT_SIMULATED = ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
 
 
 def create(store: Store, resource: Resource, namespace: str, body: Object) -> Object:
@@ -116,7 +117,7 @@ def _job(obj: Object) -> Object:
     if not metadata.get("labels") and template_metadata.get("labels"):
         metadata["labels"] = labels
     template["metadata"] = {**template_metadata, "labels": labels}
-    template["spec"] = _pod_spec(template.get("spec") or {})
+    template["spec"] = podspec.completed(template.get("spec") or {})
     spec["template"] = template
     _check_job(metadata["name"], spec, metadata["uid"])
     return {**obj, "metadata": metadata, "spec": spec, "status": {}}
@@ -124,6 +125,9 @@ def _job(obj: Object) -> Object:
 
 def _check_job(name: str, spec: Object, uid: str) -> None:
     template: Any = spec["template"]
+    unknown = [field for field in _NOT_SIMULATED if field in spec]
+    if unknown or spec["completionMode"] != "NonIndexed":
+        raise bad_request(f"not simulated: {', '.join(unknown) or 'completionMode ' + spec['completionMode']}")
     if not spec.get("selector"):
         raise invalid(JOBS, name, "spec.selector", "Required value", "FieldValueRequired")
     labels = template["metadata"]["labels"]
@@ -144,18 +148,8 @@ def _check_job(name: str, spec: Object, uid: str) -> None:
         raise invalid(JOBS, name, "spec.template.spec.restartPolicy", problem, "FieldValueNotSupported")
 
 
-def _pod_spec(spec: Object) -> Object:
-    defaults = {
-        "dnsPolicy": "ClusterFirst",
-        "terminationGracePeriodSeconds": 30,
-        "securityContext": {},
-        "schedulerName": "default-scheduler",
-    }
-    return {**defaults, **{key: value for key, value in spec.items() if value is not None}}
-
-
 def _pod(obj: Object) -> Object:
-    spec = {"restartPolicy": "Always", **_pod_spec(obj.get("spec") or {})}
+    spec = podspec.of_a_pod(obj.get("spec") or {})
     name = obj["metadata"]["name"]
     if not spec.get("containers"):
         raise invalid(PODS, name, "spec.containers", "Required value", "FieldValueRequired")

@@ -66,7 +66,11 @@ class Faults:
         )
 
     def cut(self, which: Which | None = None, *, times: int | None = 1, performed: bool = False) -> Fault:
-        """Cut the connection without an answer, before performing the request or after."""
+        """Cut the connection without an answer, before performing the request or after.
+
+        aiohttp, and so kubernetes_asyncio, repeats a cut GET, PUT or DELETE once by itself: for one failure that a
+        caller sees, cut twice.
+        """
         action: Action = "cut_after" if performed else "cut_before"
         return self.add(Fault(action=action, which=which or Which(), times=times))
 

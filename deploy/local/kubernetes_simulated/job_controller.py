@@ -47,6 +47,7 @@ class JobController:
             return
         job = found[1]
         if job_status.finished(job):
+            self._expire(job)
             return
         pods = [pod for resource, pod in self._store.dependents(key) if resource is PODS]
         counts = self._count(job, pods)
@@ -54,7 +55,24 @@ class JobController:
         status = job_status.after(job, counts)
         if not deleting and not job_status.finished({"status": status}):
             self._manage(job, counts)
+            left = job_status.time_left(job["spec"], status)
+            if left is not None and left > 0:
+                self.queue.add(key, after=left + 0.1)
         self._store.replace(JOBS, {**self._store.by_uid(key)[1], "status": status})  # type: ignore[index]  # exists
+
+    def _expire(self, job: Object) -> None:
+        """Delete a finished Job when its time to live is over."""
+        lives = job["spec"].get("ttlSecondsAfterFinished")
+        if lives is None or "deletionTimestamp" in job["metadata"]:
+            return
+        uid = job["metadata"]["uid"]
+
+        def delete_now() -> None:
+            found = self._store.by_uid(uid)
+            if found is not None:
+                delete(self._store, JOBS, found[1], DeleteOptions(propagation="Foreground", uid=uid))
+
+        self.queue.later(lives, delete_now)
 
     def _count(self, job: Object, pods: list[Object]) -> job_status.Counts:
         """Sort the pods, and let go of the finalizer of each that is counted now or needs no counting."""

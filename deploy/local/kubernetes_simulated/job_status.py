@@ -1,6 +1,7 @@
 """A Job's status as a function of its spec, its old status and its pods; no I/O."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from deploy.local.kubernetes_simulated import clock
 from deploy.local.kubernetes_simulated.resources import Object
@@ -21,10 +22,18 @@ def finished(job: Object) -> bool:
     return any(each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions)
 
 
+def time_left(spec: Object, status: Object) -> float | None:
+    """Seconds until a Job has been active for longer than it may; None if it may for ever or has not begun."""
+    if "activeDeadlineSeconds" not in spec or "startTime" not in status:
+        return None
+    start = datetime.strptime(status["startTime"], "%Y-%m-%dT%H:%M:%S%z")
+    return float(spec["activeDeadlineSeconds"]) - (datetime.now(UTC) - start).total_seconds()
+
+
 def wanted_pods(job: Object, counts: Counts) -> int:
     """How many pods should be active now."""
     spec = job["spec"]
-    if spec["suspend"] or _too_many_failures(job, counts):
+    if spec["suspend"] or _failure(job, counts):
         return 0
     parallelism: int = spec["parallelism"]
     if "completions" not in spec:
@@ -55,10 +64,9 @@ def after(job: Object, counts: Counts) -> Object:
 def _conditions(job: Object, status: Object, counts: Counts, succeeded: int) -> int:
     """Set the conditions due; returns how many pods count as active."""
     spec, active = job["spec"], len(counts.active)
-    if _too_many_failures(job, counts):
+    if failure := _failure(job, counts):
         if not active:
-            message = "Job has reached the specified backoff limit"
-            _add(status, ("FailureTarget", "Failed"), "BackoffLimitExceeded", message)
+            _add(status, ("FailureTarget", "Failed"), *failure)
         return 0
     needed = spec.get("completions")
     if not active and (succeeded >= needed if needed is not None else succeeded > 0):
@@ -75,8 +83,15 @@ def _conditions(job: Object, status: Object, counts: Counts, succeeded: int) -> 
     return wanted_pods(job, counts)
 
 
-def _too_many_failures(job: Object, counts: Counts) -> bool:
-    return bool(job["status"].get("failed", 0) + counts.failed > job["spec"]["backoffLimit"])
+def _failure(job: Object, counts: Counts) -> tuple[str, str] | None:
+    """Reason and message if the Job has to be given up."""
+    spec, status = job["spec"], job["status"]
+    if status.get("failed", 0) + counts.failed > spec["backoffLimit"]:
+        return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+    left = time_left(spec, status)
+    if left is not None and left <= 0:
+        return "DeadlineExceeded", "Job was active longer than specified deadline"
+    return None
 
 
 def _suspended(status: Object, *, value: bool) -> bool:

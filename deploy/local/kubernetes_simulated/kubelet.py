@@ -112,13 +112,14 @@ def _status(phase: str, pod: Object) -> Object:
         | {"state": state, "lastState": {}, "imageID": "", "started": phase == "Running"}
         for each in pod["spec"]["containers"]
     ]
-    conditions = [{"type": kind, "status": value, "lastTransitionTime": moment} for kind, value in kinds.items()]
+    conditions = [
+        {"type": kind, "status": value, "lastProbeTime": None, "lastTransitionTime": moment}
+        for kind, value in kinds.items()
+    ]
     return {
         **pod["status"],
         "phase": phase,
         "conditions": conditions,
         "containerStatuses": containers,
-        "hostIP": "10.0.0.1",
-        "podIP": "10.0.0.2",
         "startTime": pod["status"].get("startTime", moment),
     }

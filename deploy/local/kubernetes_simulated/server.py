@@ -5,7 +5,7 @@ Errors become Status bodies here; 429 and unknown paths are plain text, as on th
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -30,7 +30,7 @@ _VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.3", "platform": "l
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """One request as it was answered; code 0: the connection was cut."""
+    """One request as it was answered; code 0: the connection was cut, or it is a watch."""
 
     verb: str
     resource: str
@@ -39,7 +39,7 @@ class Seen:
     user: str
     query: dict[str, str]
     body: Any
-    code: int
+    code: int = 0
 
 
 class Server:
@@ -74,19 +74,13 @@ class Server:
         info = parse(request.method, request.path, query)
         if info is None:
             return _unknown_path()
+        seen = _seen(info, user, query, body)
+        if info.verb == "watch":
+            # Told when it begins, for it may never end.
+            self.requests.append(seen)
         response = await self._answer(request, info, user, query, body)
-        self.requests.append(
-            Seen(
-                verb=info.verb,
-                resource=info.full_resource,
-                namespace=info.namespace,
-                name=info.name,
-                user=user.name,
-                query=query,
-                body=body,
-                code=0 if response is None else response.status,
-            )
-        )
+        if info.verb != "watch":
+            self.requests.append(replace(seen, code=0 if response is None else response.status))
         return response if response is not None else web.Response()
 
     async def _answer(
@@ -127,6 +121,18 @@ class Server:
         if info.verb == "patch" and request.content_type not in _PATCHES:
             return _json(415, failure(415, "UnsupportedMediaType", "415: Unsupported Media Type", {}))
         return _json(*self._api.perform(info, info.resource, query, body, request.content_type))
+
+
+def _seen(info: RequestInfo, user: User, query: dict[str, str], body: Any) -> Seen:
+    return Seen(
+        verb=info.verb,
+        resource=info.full_resource,
+        namespace=info.namespace,
+        name=info.name,
+        user=user.name,
+        query=query,
+        body=body,
+    )
 
 
 async def _body(request: web.BaseRequest) -> Any:

@@ -101,6 +101,20 @@ async def test_pods_of_a_manual_selector_carry_no_uid_label_but_an_owner(api: Ra
     assert await _labelled(api, "own=x") == []
 
 
+async def test_a_job_fails_when_it_is_active_for_too_long(api: Raw) -> None:
+    created = await api.create_job("long", activeDeadlineSeconds=1)
+    status = await api.until(lambda: _finished(api, "long"))
+    assert [each["type"] for each in status["conditions"]] == ["FailureTarget", "Failed"]
+    assert status["conditions"][-1]["reason"] == "DeadlineExceeded"
+    await api.until(lambda: api.count_pods(created.uid), 0)
+
+
+async def test_a_finished_job_goes_when_its_time_to_live_is_over(api: Raw) -> None:
+    created = await api.create_job("lives", behaviour="completes", ttlSecondsAfterFinished=1)
+    await api.until(lambda: api.is_gone(f"{api.jobs}/lives"))
+    assert await api.pods_of(created.uid) == []
+
+
 async def test_a_pod_deleted_by_hand_is_replaced(api: Raw) -> None:
     created = await api.running_job("replaced")
     (pod,) = await api.pods_of(created.uid)
