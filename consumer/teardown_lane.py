@@ -18,6 +18,8 @@ from consumer.sightings import Sightings
 OUTAGE = frozenset({"unreachable", "timeout", "connection_lost", "server_error", "unauthenticated", "client_error"})
 """Errors of the cluster as a whole rather than of one Job."""
 _AWAY_AFTER = 3
+_ATTEMPTS_A_CALL = 8
+"""Attempts for each call in flight: most of an attempt's time is waiting for its intent, which goes in batches."""
 _AHEAD = 2.0
 _SMOOTHING = 0.1
 _MOST_TROUBLED = 50_000
@@ -26,17 +28,19 @@ _MOST_TROUBLED = 50_000
 class Lane:
     """Rows of one cluster, between claim and written outcome."""
 
-    def __init__(self, name: str, jobs: Jobs, sightings: Sightings, *, workers: int, most: int) -> None:
+    def __init__(self, name: str, jobs: Jobs, sightings: Sightings, *, calls: int, most: int) -> None:
         self.name = name
         self.jobs = jobs
         self.sightings = sightings
-        self.workers = workers
+        self.calls = asyncio.Semaphore(calls)
+        """Held by an attempt, but not while it waits for Postgres."""
+        self.workers = calls * _ATTEMPTS_A_CALL
         self.queue: asyncio.Queue[ClaimedCancellation] = asyncio.Queue()
         self.held = 0
         """Claimed and not yet written back."""
         self.busy = 0
         """Workers in the midst of an attempt."""
-        self._most = max(most, 2 * workers)
+        self._most = max(most, 2 * self.workers)
         self._seconds = 0.1
         self._outages = 0
         self._troubled: set[UUID] = set()

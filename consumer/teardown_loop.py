@@ -1,6 +1,6 @@
 """Claims open cancellations and has each attempted, many at once; hands the outcomes back in batches.
 
-The bound is on calls in flight: so many workers for each cluster, one call at a time each. A cancellation that waits
+The bound is on calls in flight, for each cluster: an attempt makes one call at a time. A cancellation that waits
 for pods to end holds none of them: it is a row in Postgres again, woken by the watch or by its own next look. What an
 attempt does is in `teardown.py`, each cluster's queue in `teardown_lane.py`, the rows in hand in `teardown_hand.py`.
 """
@@ -57,7 +57,7 @@ class Teardown:
         self._observe = observe
         calls, most = self._limits.calls_in_flight, self._limits.most_held
         self._lanes = {
-            name: Lane(name, jobs, (sightings or {}).get(name) or Sightings(), workers=calls, most=most)
+            name: Lane(name, jobs, (sightings or {}).get(name) or Sightings(), calls=calls, most=most)
             for name, jobs in clusters.items()
         }
         self._hand = InHand(store, self._limits, released=self._released, woken=self.nudge)
@@ -135,7 +135,9 @@ class Teardown:
             return
 
     async def _claim(self) -> bool:
-        """Claims what there is room for. True if there may be more to claim at once."""
+        """Claims what there is room for. True if there may be more to claim at once: the shares of teams with little
+        due are not given to others, so that less than was asked for is no sign of the end.
+        """
         lanes = [lane for lane in self._lanes.values() if lane.has_room()]
         room = self._limits.most_held * (1 + len(self._lanes)) - len(self._hand)
         limit = min(self._limits.batch, room, *(lane.room() for lane in lanes))
@@ -148,9 +150,8 @@ class Teardown:
         self.progressed_at = time.monotonic()
         for row in rows:
             self._place(row)
-        full = len(rows) >= limit
-        self._hungry = self._hungry or full
-        return full
+        self._hungry = self._hungry or bool(rows)
+        return bool(rows)
 
     def _place(self, row: ClaimedCancellation) -> None:
         self._hand.take(row)
@@ -179,7 +180,8 @@ class Teardown:
                 continue
             lane.busy += 1
             try:
-                await self._attempt(lane, row)
+                async with lane.calls:
+                    await self._attempt(lane, row)
             finally:
                 lane.busy -= 1
                 self._idle.set()
@@ -193,7 +195,7 @@ class Teardown:
             outcome = await attempt(
                 row,
                 lane.jobs,
-                partial(self._hand.record_intent, row),
+                partial(self._record_intent, lane, row),
                 rules=self._rules,
                 now=self._now,
                 seen_pods=lane.sightings.pods_of,
@@ -212,6 +214,13 @@ class Teardown:
         if self._observe is not None:
             self._observe(lane.name, outcome, seconds)
         self._settle(row, outcome)
+
+    async def _record_intent(self, lane: Lane, row: ClaimedCancellation) -> bool:
+        lane.calls.release()
+        try:
+            return await self._hand.record_intent(row)
+        finally:
+            await lane.calls.acquire()
 
     def _settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
         if isinstance(outcome, Retry | Failed):

@@ -50,7 +50,7 @@ WITH RECURSIVE teams AS (
         SELECT c.id FROM evaluation_cancel.cancellations c
         WHERE c.phase IN ('accepted', 'stopping') AND c.team_id = t.team_id AND c.next_attempt_at <= now()
         AND (c.cluster IS NULL OR c.cluster = ANY ($1))
-        ORDER BY c.next_attempt_at LIMIT (SELECT greatest(1, $3::bigint / greatest(1, count(*))) FROM due_teams)
+        ORDER BY c.next_attempt_at LIMIT (SELECT ceil($3::bigint / greatest(1.0, count(*))) FROM due_teams)
         FOR NO KEY UPDATE SKIP LOCKED
     ) d ORDER BY random() LIMIT $3
 )

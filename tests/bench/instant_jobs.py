@@ -25,8 +25,8 @@ class InstantJobs:
         name = str(evaluation_id)
         return [Job(namespace=namespace, name=name, uid=name, evaluation_id=name)]
 
-    async def delete(self, namespace: str, name: str, uid: str) -> bool:
+    async def delete(self, namespace: str, name: str, uid: str) -> bool:  # noqa: ARG002
         return False
 
-    async def pods(self, namespace: str, selector: str) -> list[Pod]:
+    async def pods(self, namespace: str, selector: str) -> list[Pod]:  # noqa: ARG002
         return []

@@ -24,7 +24,6 @@ from tests.bench.instant_jobs import CLUSTER, NAMESPACE
 SOURCE = "urn:bench"
 TEAMS = 200
 _COLUMNS = ("id", "team_id", "status", "cluster", "job_namespace", "job_name", "job_uid", "bucket", "prefix")
-_TICK = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +90,7 @@ async def send(bootstrap_servers: str, topic: str, load: Load, *, rate: float | 
         sent = []
         for number, record in enumerate(load.records):
             if rate is not None:
-                while time.monotonic() < begun + number / rate:
-                    await asyncio.sleep(_TICK)
+                await asyncio.sleep(max(0.0, begun + number / rate - time.monotonic()))
             sent.append(await producer.send(topic, record.value, key=record.key, headers=record.headers))
         acknowledged = await asyncio.gather(*sent)
     finally:

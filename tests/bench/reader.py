@@ -2,11 +2,13 @@
 
 It is a stranger to the system: librdkafka, no group. It ends when enough outcomes have come and none more for a
 moment, so that doubled ones show, or when nothing at all comes any more. What it notes is judged in `check.py`.
+Then it waits to be ended, so that its use of the machine can still be read.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -89,3 +91,4 @@ def command(reading: Reading) -> list[str]:
 if __name__ == "__main__":
     asked = Reading(**json.loads(sys.argv[1]))
     write(asked.result, json.dumps(read(asked)))
+    signal.pause()

@@ -95,7 +95,8 @@ async def run(stand: Stand, contestant: Contestant, count: int, *, rate: float |
         meter = Meter({**stand.pids(), **_named(contestant, consumers), "reader": children[0].pid})
         if rate is not None:
             recorded = await send(stand.kafka.bootstrap_servers, topics.commands, load, rate=rate)
-        usage = await _until_read(children, files.result, meter)
+        await _until_read(children, files.result)
+        usage = meter.read()
     finally:
         for child in children:
             child.kill()
@@ -179,16 +180,11 @@ async def _written(children: Sequence[Child], *files: Path) -> None:
     await children[-1].ready(all_there)
 
 
-async def _until_read(children: Sequence[Child], result: Path, meter: Meter) -> Mapping[str, Usage]:
-    """Waits for the reader, with the last measure taken while all still run."""
-    usage = meter.read()
+async def _until_read(children: Sequence[Child], result: Path) -> None:
+    """Waits for the reader's notes. It stays until it is ended, so that its use can still be measured."""
     async with asyncio.timeout(_LIMIT):
-        while children[0].running:
-            for child in children[1:]:
+        while not await asyncio.to_thread(result.exists):
+            for child in children:
                 if not child.running:
                     raise RuntimeError(f"{child.name} ended\n{child.tail(40)}")
             await asyncio.sleep(0.1)
-            usage = meter.read()
-    if not result.exists():
-        raise RuntimeError(f"the reader failed\n{children[0].tail(40)}")
-    return usage
