@@ -88,7 +88,12 @@ class KafkaCommandReader:
         client = self._running()
         self._assignment.nothing_in_hand.set()
         fetched = await client.getmany(timeout_ms=self._poll_ms, max_records=self._batch)
-        new = await self._go_to_positions()
+        try:
+            new = await self._go_to_positions()
+        except TemporaryError:
+            # What has just been fetched is not handed on, so those partitions are to be read again as well.
+            self._assignment.new |= set(fetched)
+            raise
         records: list[RawRecord] = []
         next_offsets: dict[tuple[str, int], int] = {}
         for partition, messages in fetched.items():

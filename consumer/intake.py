@@ -32,7 +32,10 @@ class CommandReader(Protocol):
         """Joins the group."""
 
     async def read(self) -> tuple[Sequence[RawRecord], Mapping[tuple[str, int], int]]:
-        """Some records, and for each of their partitions where to read on; empty after a moment without any."""
+        """Some records, and for each of their partitions where to read on; empty after a moment without any.
+
+        Raises `TemporaryError` when Postgres could not say where to read; nothing is skipped by that.
+        """
 
     async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
         """Tells Kafka. Failing is not an error: the inbox knows these commands by now."""
@@ -70,10 +73,16 @@ class Intake:
         self._stopping = True
 
     async def run(self) -> None:
+        pauses = Pauses()
         await self._reader.start()
         try:
             while not self._stopping:
-                records, next_offsets = await self._reader.read()
+                try:
+                    records, next_offsets = await self._reader.read()
+                except TemporaryError as error:
+                    await pauses.after(error, "Commands wait: where to read on is not known.", action="intake_retry")
+                    continue
+                pauses.over()
                 self.progressed_at = time.monotonic()
                 if records:
                     await self._handle(records, next_offsets)

@@ -36,3 +36,7 @@ class Pauses:
             _log.warning(sentence, action=action, code=error.code, detail=error.detail, tries=self._tries, **ids)
         pause = random.uniform(0, min(self._cap, self._base * 2 ** min(self._tries, 20)))  # noqa: S311
         await asyncio.sleep(max(pause, error.retry_after or 0))
+
+    def over(self) -> None:
+        """It worked: the next pause is a first one again."""
+        self._tries = 0

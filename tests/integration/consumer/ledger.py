@@ -89,6 +89,9 @@ class Ledger:
         count: int = await self.admin.fetchval(f"SELECT count(*) FROM evaluation_cancel.{table} WHERE {where}")
         return count
 
+    async def count_is(self, table: str, count: int, where: str = "true") -> bool:
+        return await self.count(table, where) == count
+
     async def types(self, evaluation: UUID) -> list[str]:
         """The types of its messages in the order of their sequence."""
         rows = await self.admin.fetch(
