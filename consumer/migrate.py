@@ -12,6 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from rich.console import Console
 
 from consumer import migrations
+from consumer.migrations.reader_role import READER_ROLE, role_sql
 from consumer.settings import ConsumerSettings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the database and the topics.")
@@ -38,6 +39,18 @@ def check() -> None:
         print(problem, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
         raise SystemExit(1)
     Console().print("The database is at this version's schema.")
+
+
+@app.command()
+def role(
+    *, sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False
+) -> None:
+    """Make the role with which the HTTP endpoint reads, where the upgrade was not allowed to."""
+    if sql:
+        print(role_sql(), end="")  # noqa: T201  # for a file or a pipe
+        return
+    asyncio.run(migrations.make_role(load_settings().postgres_dsn.get_secret_value()))
+    Console().print(f"The role {READER_ROLE} can read what the HTTP endpoint needs.")
 
 
 @app.command()

@@ -1,22 +1,24 @@
 """The command line of the producing side: `cancel-producer`, the same as `python -m producer`.
 
-Only the composition: settings, clients, screen. The work is in cancelling.py; a further subcommand, `serve` say, is one
-more function here beside `cancel`.
+Only the composition: settings, clients, screen. The work is in cancelling.py, and that of `serve` in app.py.
 """
 
 import asyncio
 import getpass
+import json
 import logging
 import sys
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import structlog
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 
+from producer import logs
 from producer.cancelling import Progress, Wish, cancel_all, exit_code
 from producer.errors import KafkaUnreachable
 from producer.outcomes import OutcomeFollower
@@ -30,6 +32,7 @@ from schemas.kafka_settings import ENVIRONMENT_PREFIX
 
 USAGE_ERROR = 2
 NOT_KNOWN = 3
+Settings = TypeVar("Settings", bound=ProducerSettings)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -67,7 +70,7 @@ def cancel(
         raise typer.BadParameter("give --user or --service, not both")
     if command_id is not None and len(set(evaluation_ids)) > 1:
         raise typer.BadParameter("--command-id names one command; give one evaluation")
-    settings = _settings()
+    settings = _settings(ProducerSettings)
     wish = Wish(
         requested_by=_actor(user, service, team),
         reason=reason,
@@ -82,6 +85,26 @@ def cancel(
         _explain(str(error))
         raise typer.Exit(NOT_KNOWN) from None
     raise typer.Exit(exit_code(rows, waited=wait))
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP endpoint until SIGTERM or Ctrl-C. Its settings: EVALUATION_CANCEL_ENDPOINT_…"""
+    from producer import app as service  # noqa: PLC0415  # needs the extra `http`, which the other commands do not
+    from producer.endpoint.settings import EndpointSettings  # noqa: PLC0415
+
+    settings = _settings(EndpointSettings)
+    logs.configure(settings.endpoint_log_level)
+    _use_uvloop()
+    asyncio.run(service.run(settings))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP endpoint."""
+    from producer import app as service  # noqa: PLC0415  # as above
+
+    typer.echo(json.dumps(service.application().openapi(), indent=2))
 
 
 async def _cancel(
@@ -117,9 +140,12 @@ def _follower(settings: ProducerSettings) -> OutcomeFollower:
     )
 
 
-def _settings() -> ProducerSettings:
+def _settings(kind: type[Settings]) -> Settings:
     try:
-        return ProducerSettings()
+        return kind()
+    except SettingsError as unreadable:
+        _explain(str(unreadable))
+        raise typer.Exit(USAGE_ERROR) from None
     except ValidationError as errors:
         for error in errors.errors(include_url=False):
             name = "_".join(str(part) for part in error["loc"])
@@ -139,6 +165,13 @@ def _actor(user: str | None, service: str | None, teams: list[str] | None) -> Re
 
 def _explain(text: str) -> None:
     typer.echo(text, err=True)
+
+
+def _use_uvloop() -> None:
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415  # not on every platform
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def _quieten() -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from consumer.migrations.evaluations import EvaluationsTable, evaluations_sql
+from consumer.migrations.reader_role import CREATE, GRANTS, READER_ROLE
 
 VERSION_TABLE: Final[dict[str, Any]] = {
     "version_table": "schema_version",
@@ -61,6 +62,19 @@ def _upgrade(connection: Connection, mapping: EvaluationsTable) -> None:
     command.upgrade(config, "head")
     for statement in evaluations_sql(mapping):
         connection.exec_driver_sql(statement)
+
+
+async def make_role(dsn: str) -> None:
+    """Makes the HTTP endpoint's role and gives it its rights. Raises the driver's error when that is not allowed."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", READER_ROLE):
+                await connection.execute(CREATE)
+            for grant in GRANTS:
+                await connection.execute(grant)
+    finally:
+        await connection.close()
 
 
 async def check(dsn: str) -> str | None:

@@ -1,0 +1,151 @@
+"""The public keys of one issuer, from its JWKS: fetched when needed, kept for a while, one fetch at a time.
+
+Keys come from the address in the settings and from nowhere else; what a token says of keys (jwk, jku, x5u) is not
+looked at. Which key verifies a token and how is `tokens.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import jwt
+import orjson
+import structlog
+
+_log = structlog.get_logger(__name__)
+MAX_BYTES: Final = 1_000_000
+SHORTEST_RSA_BITS: Final = 2048
+
+
+class KeysUnavailable(Exception):  # noqa: N818 - a state of the world
+    """The key set cannot be had now, so that nobody can say whether a token is good."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerificationKey:
+    """A key with the one algorithm it is for, which is never the token's choice."""
+
+    algorithm: str
+    key: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyTimes:
+    """How long keys are kept, in seconds; see the settings of these names."""
+
+    lifetime: float
+    grace: float
+    cooldown: float
+    timeout: float
+
+
+class KeySet:
+    """The keys of one issuer by id."""
+
+    def __init__(
+        self,
+        url: str,
+        client: httpx.AsyncClient,
+        times: KeyTimes,
+        *,
+        fetched: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`fetched` is told whether a fetch went well."""
+        self._url = url
+        self._client = client
+        self._times = times
+        self._fetched = fetched
+        self._clock = clock
+        self._keys: dict[str, VerificationKey] = {}
+        self._at: float | None = None
+        self._tried_at: float | None = None
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def key(self, key_id: str) -> VerificationKey | None:
+        """The key of that id, None if the issuer has none. Raises KeysUnavailable when that cannot be known."""
+        if (self._age() > self._times.lifetime or key_id not in self._keys) and not self._tried_lately():
+            await self._fetch()
+        known = self._keys.get(key_id)
+        # Old keys stay good for a while; that an old set lacks a key says nothing.
+        kept = self._times.lifetime + (self._times.grace if known is not None else 0)
+        if self._age() > kept:
+            raise KeysUnavailable
+        return known
+
+    def _age(self) -> float:
+        return float("inf") if self._at is None else self._clock() - self._at
+
+    def _tried_lately(self) -> bool:
+        return self._tried_at is not None and self._clock() - self._tried_at < self._times.cooldown
+
+    async def _fetch(self) -> None:
+        """Joins the fetch under way, if one is."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_now())
+        # Whoever gives up must not end it for the others.
+        await asyncio.shield(self._fetching)
+
+    async def _fetch_now(self) -> None:
+        try:
+            async with asyncio.timeout(self._times.timeout):
+                self._keys = _usable(await self._read())
+            self._at = self._clock()
+            self._fetched(True)
+        except (httpx.HTTPError, TimeoutError, ValueError, httpx.InvalidURL) as error:
+            self._fetched(False)
+            _log.warning(
+                "The key set of an issuer could not be fetched.",
+                action="keys_unavailable",
+                url=self._url,
+                error=f"{type(error).__name__}: {error}",
+            )
+        finally:
+            self._tried_at = self._clock()
+            self._fetching = None
+
+    async def _read(self) -> bytes:
+        async with self._client.stream("GET", self._url, headers={"accept": "application/json"}) as response:
+            response.raise_for_status()
+            read = bytearray()
+            async for chunk in response.aiter_bytes():
+                read += chunk
+                if len(read) > MAX_BYTES:
+                    raise ValueError("the key set is larger than a megabyte")
+            return bytes(read)
+
+
+def _usable(document: bytes) -> dict[str, VerificationKey]:
+    """The keys that we can verify with; what else is in the set is left alone."""
+    content = orjson.loads(document)
+    if not isinstance(content, dict) or not isinstance(content.get("keys"), list):
+        raise ValueError("not a JWK set")  # noqa: TRY004  # a document is wrong, not a type
+    keys: dict[str, VerificationKey] = {}
+    for entry in content["keys"]:
+        key = _key(entry)
+        if key is not None:
+            keys[entry["kid"]] = key
+    return keys
+
+
+def _key(entry: object) -> VerificationKey | None:
+    """An RSA key for RS256 or a P-256 key for ES256, to be used for signatures; None for any other."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or entry.get("use", "sig") != "sig":
+        return None
+    algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
+    if algorithm is None or entry.get("alg", algorithm) != algorithm:
+        return None
+    if "d" in entry or (algorithm == "ES256" and entry.get("crv") != "P-256"):
+        return None
+    try:
+        key = jwt.PyJWK(entry, algorithm).key
+    except (jwt.PyJWTError, ValueError):
+        return None
+    if algorithm == "RS256" and key.key_size < SHORTEST_RSA_BITS:
+        return None
+    return VerificationKey(algorithm=algorithm, key=key)
