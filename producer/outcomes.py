@@ -48,6 +48,7 @@ class OutcomeFollower(Tracker):
         self._connect_timeout = connect_timeout
         self._stop_timeout = stop_timeout
         self._next: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -66,7 +67,7 @@ class OutcomeFollower(Tracker):
             async with asyncio.timeout(self._connect_timeout):
                 while True:
                     try:
-                        consumer = await self._connected()
+                        self._consumer = await self._connected()
                     except (KafkaError, OSError) as error:
                         last = error
                         await asyncio.sleep(RETRY_SECONDS)
@@ -76,13 +77,14 @@ class OutcomeFollower(Tracker):
             raise KafkaUnreachable(
                 f"The events could not be read within {self._connect_timeout:g} s: {last!r}"
             ) from last
-        self._reading = asyncio.create_task(self._read_for_ever(consumer))
+        self._reading = asyncio.create_task(self._read_for_ever())
         self._reading.add_done_callback(self._reader_ended)
 
     async def stop(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})
+        await self._hang_up(self._consumer)
 
     def _reader_ended(self, reading: asyncio.Task[None]) -> None:
         error = None if reading.cancelled() else reading.exception()
@@ -110,19 +112,17 @@ class OutcomeFollower(Tracker):
             raise
         return consumer
 
-    async def _read_for_ever(self, consumer: AIOKafkaConsumer | None) -> None:
-        try:
-            while True:
-                try:
-                    consumer = consumer or await self._connected()
-                    await self._read(consumer)
-                except (KafkaError, OSError) as error:
-                    log.warning("Reading the events failed; it starts anew.", action="events_lost", error=repr(error))
-                    await self._hang_up(consumer)
-                    consumer = None
-                    await asyncio.sleep(RETRY_SECONDS)
-        finally:
-            await self._hang_up(consumer)
+    async def _read_for_ever(self) -> None:
+        while True:
+            try:
+                if self._consumer is None:
+                    self._consumer = await self._connected()
+                await self._read(self._consumer)
+            except (KafkaError, OSError) as error:
+                log.warning("Reading the events failed; it starts anew.", action="events_lost", error=repr(error))
+                lost, self._consumer = self._consumer, None
+                await self._hang_up(lost)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         while True:

@@ -154,7 +154,7 @@ async def test_stopping_is_bounded_whatever_the_broker_does(broker: Any) -> None
     await sender.cancel(uuid4(), ADA)
     broker.process.pause()
     sending = asyncio.create_task(sender.cancel(uuid4(), ADA, timeout=5))
-    await asyncio.sleep(0)
+    await in_hand(sender, 1)
     began = time.monotonic()
     await sender.stop()
     assert time.monotonic() - began < 60
@@ -179,8 +179,20 @@ async def test_a_caller_who_gives_up_spoils_nothing_for_the_others(broker: Any) 
         broker.process.pause()
         patient = asyncio.create_task(sender.cancel(uuid4(), ADA))
         hasty = asyncio.create_task(sender.cancel(uuid4(), ADA))
-        await asyncio.sleep(0.2)
+        await in_hand(sender)
         hasty.cancel()
         await asyncio.wait({hasty})
         broker.process.resume()
         assert (await patient).offset >= 0
+
+
+async def in_hand(sender: Publisher, count: int = 2) -> None:
+    """Until aiokafka holds so many records that nobody has acknowledged."""
+    client: Any = sender._producer
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            accumulator = client._message_accumulator
+            waiting = [batch for batches in accumulator._batches.values() for batch in batches]
+            if sum(batch.record_count for batch in {*waiting, *accumulator._pending_batches}) >= count:
+                return
+            await asyncio.sleep(0.01)
