@@ -76,7 +76,7 @@ class KafkaCommandReader:
             isolation_level=self._isolation_level,
             max_poll_interval_ms=_NEVER_LEAVE_MS,
             session_timeout_ms=10_000,
-            heartbeat_interval_ms=3_000,
+            heartbeat_interval_ms=1_000,
             rebalance_timeout_ms=30_000,
             retry_backoff_ms=500,
             fetch_max_bytes=16 * 1024 * 1024,
