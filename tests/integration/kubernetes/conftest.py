@@ -1,11 +1,11 @@
 """The cluster under test, chosen by TEST_STACK, and what can be done to it from behind."""
 
-import os
 import ssl
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -16,6 +16,10 @@ from deploy.local.kubernetes_real.cluster import RealKubernetes, kubernetes_real
 from deploy.local.kubernetes_simulated import Simulator
 from deploy.local.process import workspace
 from tests.integration.kubernetes.raw import Raw
+from tests.stacks import chosen_stack
+
+if chosen_stack() != "memory":
+    collect_ignore = ["test_simulator.py"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +78,8 @@ class UnderTest:
 
 @pytest.fixture(scope="package")
 async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UnderTest]:
-    if os.environ.get("TEST_STACK", "memory") == "memory":
+    """Asked for by tests that do something to the cluster from behind."""
+    if chosen_stack() == "memory":
         async with Simulator(tmp_path_factory.mktemp("kubernetes")) as simulator:
             yield UnderTest(cluster=simulator.cluster, simulator=simulator)
         return
@@ -83,8 +88,20 @@ async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 
 
 @pytest.fixture(scope="package")
-def cluster(under_test: UnderTest) -> Cluster:
-    return under_test.cluster
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Our own, or that of the containers, to which nothing can be done from behind."""
+    if chosen_stack() == "containers":
+        return request.getfixturevalue("stand").cluster
+    return request.getfixturevalue("under_test").cluster
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if chosen_stack() != "containers":
+        return
+    here = Path(__file__).parent
+    left_out = [item for item in items if here in item.path.parents and "under_test" in item.fixturenames]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @asynccontextmanager

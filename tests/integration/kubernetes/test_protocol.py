@@ -128,5 +128,6 @@ async def test_health_is_told(api: Raw, path: str) -> None:
 
 async def test_the_version_is_told(api: Raw) -> None:
     answer = await api.get("/version")
-    assert answer.body["gitVersion"] == "v1.36.3"
-    assert (answer.body["major"], answer.body["minor"]) == ("1", "36")
+    major, minor = answer.body["major"], answer.body["minor"]
+    assert answer.body["gitVersion"].startswith(f"v{major}.{minor}")
+    assert int(minor) >= 27, "the labels that pods are found by came with 1.27"
