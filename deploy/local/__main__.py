@@ -17,7 +17,7 @@ def main() -> None:
 
 @app.command()
 def up(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
-    """Start the parts and keep them running until Ctrl-C."""
+    """Start the whole system and keep it running until Ctrl-C."""
     from deploy.local import up as running  # noqa: PLC0415  --help must not load every client library
 
     raise typer.Exit(running.run(running.up(kafka, kubernetes)))
@@ -30,6 +30,30 @@ def demo(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
     from deploy.local.demo.story import demo as telling  # noqa: PLC0415
 
     raise typer.Exit(running.run(telling(kafka, kubernetes)))
+
+
+@app.command()
+def evaluation(
+    team: Annotated[str, typer.Option(help="whose it is")] = "blue",
+    pods: Annotated[int, typer.Option(min=0, help="of its Job; 0: it is registered and no more")] = 1,
+    ends_after: Annotated[int, typer.Option(min=0, help="seconds that its pods take to end")] = 0,
+    artifacts: Annotated[int, typer.Option(min=0, help="objects it has stored so far")] = 0,
+) -> None:
+    """Make one more evaluation on the system that `up` keeps running, and print its id."""
+    from deploy.local import trying  # noqa: PLC0415  as above
+    from deploy.local import up as running  # noqa: PLC0415
+
+    made = trying.make_evaluation(team=team, pods=pods, ends_after=ends_after, artifacts=artifacts)
+    raise typer.Exit(running.run(made))
+
+
+@app.command()
+def events() -> None:
+    """Follow the events topic of the system that `up` keeps running."""
+    from deploy.local import trying  # noqa: PLC0415  as above
+    from deploy.local import up as running  # noqa: PLC0415
+
+    raise typer.Exit(running.run(trying.follow_events()))
 
 
 @app.command()

@@ -14,13 +14,13 @@ from uuid import UUID, uuid4
 
 import aioboto3
 import asyncpg
-from kubernetes_asyncio.client import ApiClient, BatchV1Api
+from kubernetes_asyncio import config
+from kubernetes_asyncio.client import BatchV1Api
 
 from consumer.jobs import EVALUATION_LABEL
-from deploy.local.kubernetes_api import administrator
-from deploy.local.system import CLUSTER, System
+from deploy.local.places import Places
+from deploy.local.system import BUCKET, CLUSTER
 
-BUCKET = "evaluations"
 ENDS_AFTER = "stand.evaluation-cancel/ends-after"
 IMAGE = "busybox:1.37"
 REQUEST = b'{"model": "gpt-neo", "suite": "robustness"}'
@@ -137,13 +137,13 @@ def job(evaluation: Evaluation, *, pods: int, ends_after: int, node: str | None)
 
 
 @asynccontextmanager
-async def orchestrator(running: System) -> AsyncIterator[Orchestrator]:
-    """One that works on this system, with the bucket it stores into."""
-    stand = running.stack
+async def orchestrator(places: Places) -> AsyncIterator[Orchestrator]:
+    """One with clients of its own, closed at the end."""
     async with AsyncExitStack() as clients:
-        pool = await clients.enter_async_context(asyncpg.create_pool(running.dsn, min_size=1, max_size=8))
-        client: ApiClient = await clients.enter_async_context(administrator(stand.cluster))
-        session = aioboto3.Session(stand.s3.access_key, stand.s3.secret_key, region_name=stand.s3.region)
-        s3 = await clients.enter_async_context(session.client("s3", endpoint_url=stand.s3.endpoint_url))
-        await s3.create_bucket(Bucket=BUCKET)
-        yield Orchestrator(pool=pool, jobs=BatchV1Api(client), s3=s3, namespace=running.namespace, node=stand.node)
+        pool = await clients.enter_async_context(asyncpg.create_pool(places.dsn, min_size=1, max_size=8))
+        client = await clients.enter_async_context(
+            await config.new_client_from_config(config_file=str(places.kubeconfig))
+        )
+        session = aioboto3.Session(places.s3_access_key, places.s3_secret_key, region_name=places.s3_region)
+        s3 = await clients.enter_async_context(session.client("s3", endpoint_url=places.s3_endpoint_url))
+        yield Orchestrator(pool=pool, jobs=BatchV1Api(client), s3=s3, namespace=places.namespace, node=places.node)

@@ -14,21 +14,22 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aioboto3
 import httpx
 
 from consumer import migrations
-from deploy.local.errors import StandError
 from deploy.local.kafka import ensure_topics
 from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace, with_rights
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Child
 from deploy.local.stack import Stack
-from schemas.kafka_settings import ENVIRONMENT_PREFIX
+from schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
 from schemas.topics import Topics
 
 CLUSTER = "local"
 """The cluster's name, as the orchestrator writes it into evaluations and the consumers' settings know it."""
 DATABASE = "evaluations"
+BUCKET = "evaluations"
 CONSUMERS = ("consumer-1", "consumer-2")
 
 SHORT_LEASES: Mapping[str, str] = {
@@ -69,15 +70,15 @@ class System:
 
     stack: Stack
     dsn: str
-    topics: Topics
+    kafka: KafkaSettings
     namespace: str
     environment: Mapping[str, str]
     """For the command lines of both sides and every further process."""
     consumers: dict[str, Consumer] = field(default_factory=dict)
 
     @property
-    def isolation_level(self) -> str:
-        return self.environment[f"{ENVIRONMENT_PREFIX}KAFKA_ISOLATION_LEVEL"]
+    def topics(self) -> Topics:
+        return self.kafka.topics
 
 
 @asynccontextmanager
@@ -85,17 +86,25 @@ async def system(stack: Stack, *, settings: Mapping[str, str] | None = None) -> 
     """The running system. `settings`: further ones for the consumers, without their prefix."""
     dsn = await stack.postgres.create_database(DATABASE)
     # A broker of the user's own may hold the topics of a real system.
-    topics = Topics(f"stand-{secrets.token_hex(3)}-" if stack.kafka.kind == "given" else "")
+    prefix = f"stand-{secrets.token_hex(3)}-" if stack.kafka.kind == "given" else ""
+    kafka = KafkaSettings(
+        kafka_bootstrap_servers=stack.kafka.bootstrap_servers,
+        topic_prefix=prefix,
+        kafka_isolation_level="read_uncommitted" if stack.kafka.kind == "memory" else "read_committed",
+    )
     async with _namespace(stack) as namespace:
-        _, _, kubeconfig = await asyncio.gather(
-            migrations.upgrade(dsn), ensure_topics(stack.kafka, topics.specs()), _kubeconfig(stack)
+        kubeconfig, *_ = await asyncio.gather(
+            _kubeconfig(stack),
+            migrations.upgrade(dsn),
+            ensure_topics(stack.kafka, kafka.topics.specs()),
+            _bucket(stack),
         )
         running = System(
             stack=stack,
             dsn=dsn,
-            topics=topics,
+            kafka=kafka,
             namespace=namespace,
-            environment=_environment(stack, dsn, topics, kubeconfig, settings or {}),
+            environment=_environment(stack, dsn, kafka, kubeconfig, settings or {}),
         )
         try:
             for name in CONSUMERS:
@@ -136,6 +145,13 @@ async def _namespace(stack: Stack) -> AsyncIterator[str]:
                     await delete_namespace(client, name)
 
 
+async def _bucket(stack: Stack) -> None:
+    s3 = stack.s3
+    session = aioboto3.Session(s3.access_key, s3.secret_key, region_name=s3.region)
+    async with session.client("s3", endpoint_url=s3.endpoint_url) as client:
+        await client.create_bucket(Bucket=BUCKET)
+
+
 async def _kubeconfig(stack: Stack) -> Path:
     """With the consumer's few rights; in a cluster of the user's own nothing is granted to anybody."""
     if stack.cluster.kind == "given":
@@ -144,13 +160,13 @@ async def _kubeconfig(stack: Stack) -> Path:
 
 
 def _environment(
-    stack: Stack, dsn: str, topics: Topics, kubeconfig: Path, settings: Mapping[str, str]
+    stack: Stack, dsn: str, kafka: KafkaSettings, kubeconfig: Path, settings: Mapping[str, str]
 ) -> dict[str, str]:
     named = {
         "POSTGRES_DSN": dsn,
-        "KAFKA_BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
-        "KAFKA_ISOLATION_LEVEL": "read_uncommitted" if stack.kafka.kind == "memory" else "read_committed",
-        "TOPIC_PREFIX": topics.prefix,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.kafka_bootstrap_servers,
+        "KAFKA_ISOLATION_LEVEL": kafka.kafka_isolation_level,
+        "TOPIC_PREFIX": kafka.topic_prefix,
         "CLUSTERS": json.dumps({CLUSTER: {"kubeconfig": str(kubeconfig), "disable_strict_ssl_verification": True}}),
         "S3_ENDPOINT_URL": stack.s3.endpoint_url,
         "S3_REGION": stack.s3.region,
@@ -174,6 +190,3 @@ def _tail(consumer: Consumer, lines: int) -> list[str]:
     if not consumer.child.running:
         return ["is not running", *consumer.child.tail(lines).splitlines()]
     return consumer.child.tail(lines).splitlines()
-
-
-__all__ = ["CLUSTER", "CONSUMERS", "Consumer", "StandError", "System", "newest_log_lines", "start_consumer", "system"]

@@ -1,9 +1,7 @@
-"""Start the parts of the stand, print how to reach each, and keep them until told to end.
-
-What runs on them is not started here.
-"""
+"""Start the whole system, print how to reach each part and what to try, and keep it running until told to end."""
 
 import asyncio
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine
@@ -12,7 +10,13 @@ from typing import Any
 from rich.console import Console
 
 from deploy.local.errors import StandError
+from deploy.local.orchestrator import orchestrator
+from deploy.local.places import Places, write_environment
 from deploy.local.stack import Stack, stack
+from deploy.local.system import System, system
+from schemas.kafka_settings import ENVIRONMENT_PREFIX
+
+TEAM = "blue"
 
 
 async def up(kafka: str, kubernetes: str) -> None:
@@ -21,8 +25,11 @@ async def up(kafka: str, kubernetes: str) -> None:
     async with stack(kafka=kafka, kubernetes=kubernetes) as parts:
         for line in addresses(parts):
             console.print(line, soft_wrap=True)
-        console.print("Everything runs. Ctrl-C ends it and leaves nothing behind.")
-        await asyncio.Event().wait()
+        async with system(parts) as running:
+            for line in [*consumers(running), "", *await to_try(running), ""]:
+                console.print(line, soft_wrap=True, markup=False)
+            console.print("Everything runs. Ctrl-C ends it and leaves nothing behind.")
+            await asyncio.Event().wait()
 
 
 def addresses(parts: Stack) -> list[str]:
@@ -36,6 +43,42 @@ def addresses(parts: Stack) -> list[str]:
         ("logs", "", f"{parts.work.directory}/*.log"),
     )
     return [f"  {name:<11} {kind:<10} {where}" for name, kind, where in rows]
+
+
+def consumers(running: System) -> list[str]:
+    """Where each consumer serves its health and metrics."""
+    return [f"  {each.name:<22} {each.url}/healthz /readyz /metrics" for each in running.consumers.values()]
+
+
+async def to_try(running: System) -> list[str]:
+    """Commands for another shell, on evaluations that were made for it; each works as it is printed."""
+    environment = running.stack.work.directory / "environment.sh"
+    write_environment(running, environment, {f"{ENVIRONMENT_PREFIX}TEAM": TEAM})
+    async with orchestrator(Places.of(running)) as team:
+        quick, _ = await team.run(await team.register(TEAM), pods=2)
+        await team.write_artifacts(quick, 20)
+        slow, _ = await team.run(await team.register(TEAM), pods=2, ends_after=10)
+    consumer = next(iter(running.consumers.values()))
+    programs = [
+        (None, f"cancel-producer cancel --wait --cleanup {quick.id}"),
+        (None, f"cancel-consumer status {quick.id}"),
+        (None, f"cancel-producer cancel --wait --reason 'costs too much' {slow.id}"),
+        (None, "cancel-consumer stuck --older-than 0"),
+        (None, "python -m deploy.local evaluation --pods 3"),
+        (None, "python -m deploy.local events"),
+        ("kubectl", f"kubectl get jobs,pods --namespace {running.namespace}"),
+        ("curl", f"curl --silent {consumer.url}/metrics"),
+    ]
+    there = [command for needed, command in programs if needed is None or shutil.which(needed)]
+    return [
+        "In another shell, first the settings and the path:",
+        "",
+        f"  . {environment}",
+        "",
+        "then, for example (the first evaluation runs, the second's pods take 10 s to end):",
+        "",
+        *(f"  {command}" for command in there),
+    ]
 
 
 def run(work: Coroutine[Any, Any, None]) -> int:

@@ -14,8 +14,7 @@ from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 
 from consumer.jobs import EVALUATION_LABEL
 from deploy.local.kubernetes_api import administrator
-from deploy.local.orchestrator import BUCKET
-from deploy.local.system import System
+from deploy.local.system import BUCKET, System
 
 Row = Any
 """A row of the driver's: a mapping in all that is needed of it."""

@@ -13,11 +13,11 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer
 
 from deploy.local.demo.cases import NotAsToldError
-from deploy.local.system import System
 from schemas.envelope import Envelope
 from schemas.events import Event
 from schemas.headers_decoder import install
 from schemas.kafka import RawRecord, decode_event
+from schemas.kafka_settings import KafkaSettings
 
 PATIENCE = 60.0
 """Seconds; only a story that goes wrong waits for all of them."""
@@ -101,14 +101,14 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(running: System) -> AsyncIterator[Listener]:
+async def listening(kafka: KafkaSettings) -> AsyncIterator[Listener]:
     install()
-    topics = running.topics
+    topics = kafka.topics
     consumer = AIOKafkaConsumer(
         topics.events,
         topics.dead_letters,
-        bootstrap_servers=running.stack.kafka.bootstrap_servers,
-        isolation_level=running.isolation_level,
+        **kafka.kafka_client(),
+        isolation_level=kafka.kafka_isolation_level,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
     )

@@ -10,6 +10,7 @@ from deploy.local.demo.listener import listening
 from deploy.local.demo.screen import Screen
 from deploy.local.errors import StandError
 from deploy.local.orchestrator import orchestrator
+from deploy.local.places import Places
 from deploy.local.stack import Stack, stack
 from deploy.local.system import SHORT_LEASES, System, newest_log_lines, system
 
@@ -21,8 +22,8 @@ async def demo(kafka: str, kubernetes: str) -> None:
     async with stack(kafka=kafka, kubernetes=kubernetes) as parts, system(parts, settings=SHORT_LEASES) as running:
         introduce(screen, running)
         async with (
-            listening(running) as listener,
-            orchestrator(running) as team,
+            listening(running.kafka) as listener,
+            orchestrator(Places.of(running)) as team,
             desk(running, screen, listener, team) as made,
         ):
             await tell(made)
