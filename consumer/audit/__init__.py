@@ -1,0 +1,6 @@
+"""Audit: tell, replay, archive and verify what was decided, years later too. docs/audit.md says how, and its limits.
+
+Nothing here changes the system or joins a group of it. `archive.py` writes the archive, `archive_reading.py` and
+`kafka_reading.py` read history, and each use case has a file: `explain`, `replay`, `verify`, `report`. The command
+line is `cli.py`.
+"""

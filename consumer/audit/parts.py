@@ -1,0 +1,57 @@
+"""The composition root of the audit commands: opens Kafka, the archive and the keys from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from consumer.audit.archive import ArchiveLimits, Archiver
+from consumer.audit.kafka_reading import KafkaLog, open_log
+from consumer.audit.object_store import ObjectStore, S3ObjectStore
+from consumer.audit.settings import AuditSettings
+from consumer.audit.signing import TrustedKeys, load_signer, load_trusted
+from consumer.errors import Refusal
+from consumer.s3_connection import S3Access, open_client
+
+
+def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[KafkaLog]:
+    """All partitions of the three topics."""
+    topics = [spec.name for spec in settings.topics.specs()]
+    return open_log(settings.kafka_client(), settings.kafka_isolation_level, topics)
+
+
+@asynccontextmanager
+async def store(settings: AuditSettings) -> AsyncIterator[ObjectStore]:
+    """The archive. Raises `Refusal` when the settings name none."""
+    if settings.audit_bucket is None:
+        raise Refusal("no_archive", "EVALUATION_CANCEL_AUDIT_BUCKET is not set: there is no archive")
+    access = S3Access(
+        endpoint_url=settings.s3_endpoint_url, region=settings.s3_region, path_style=settings.s3_path_style
+    )
+    async with open_client(access) as client:
+        yield S3ObjectStore(client, bucket=settings.audit_bucket, prefix=settings.audit_prefix)
+
+
+def trusted_keys(settings: AuditSettings) -> TrustedKeys:
+    """The keys whose signatures count. Raises `Refusal` without any: unsigned history proves nothing."""
+    keys = load_trusted(settings.audit_public_key_files)
+    if not keys:
+        raise Refusal("no_public_key", "EVALUATION_CANCEL_AUDIT_PUBLIC_KEY_FILES names no key to check links against")
+    return keys
+
+
+def archiver(settings: AuditSettings, opened: ObjectStore) -> Archiver:
+    if settings.audit_signing_key_file is None:
+        raise Refusal("no_signing_key", "EVALUATION_CANCEL_AUDIT_SIGNING_KEY_FILE is not set")
+    signer, trusted = load_signer(settings.audit_signing_key_file), trusted_keys(settings)
+    if signer.key_id not in trusted:
+        raise Refusal("signing_key_not_trusted", "the signing key's public half is not among the public keys")
+    return Archiver(
+        store=opened,
+        open_log=lambda: kafka(settings),
+        signer=signer,
+        trusted=trusted,
+        limits=ArchiveLimits(
+            object_bytes=settings.audit_object_bytes, object_age=settings.audit_object_age, poll=settings.audit_poll
+        ),
+    )
