@@ -72,13 +72,16 @@ class Artifacts(Protocol):
 
 
 class S3Artifacts:
-    """One client, so one connection pool and one set of credentials."""
+    """One client, so one connection pool and one set of credentials; lists come in pages of so many."""
 
-    def __init__(self, client: S3Client) -> None:
+    def __init__(self, client: S3Client, *, page: int = MOST_KEYS) -> None:
         self._client = client
+        self._page = page
 
     async def objects(self, bucket: str, prefix: str) -> AsyncIterator[list[StoredObject]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page}
+        )
         with translated():
             async for page in pages:
                 yield [StoredObject(key=entry["Key"], size=entry["Size"]) for entry in page.get("Contents", ())]
@@ -95,7 +98,9 @@ class S3Artifacts:
         return undeleted
 
     async def uploads(self, bucket: str, prefix: str) -> AsyncIterator[list[Upload]]:
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page}
+        )
         with translated():
             async for page in pages:
                 yield [Upload(key=entry["Key"], upload_id=entry["UploadId"]) for entry in page.get("Uploads", ())]
@@ -109,7 +114,9 @@ class S3Artifacts:
                 raise
 
     async def old_versions(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+        pages = self._client.get_paginator("list_object_versions").paginate(
+            Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": self._page}
+        )
         with translated():
             async for page in pages:
                 yield [entry["Key"] for entry in page.get("Versions", ()) if not entry["IsLatest"]]

@@ -7,6 +7,7 @@ does is in `cleanup.py`, how outcomes are written in `finisher.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -88,11 +89,10 @@ class Cleanup:
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
         """Stops, and waits that long for the end of `run`. Leases cover what is not written by then."""
         self.stop()
-        try:
-            await asyncio.wait_for(self._ended.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._ended.wait()
+        return self._ended.is_set()
 
     async def run(self) -> None:
         """Until cancelled, or stopped and done."""
@@ -126,10 +126,10 @@ class Cleanup:
             task.add_done_callback(self._done)
 
     async def _wait_for_nudge(self) -> None:
-        try:
-            await asyncio.wait_for(self._nudged.wait(), self._limits.poll)
-        except TimeoutError:
-            return
+        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes together with the nudge.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.poll):
+                await self._nudged.wait()
 
     async def _attempt(self, row: ClaimedCleanup) -> None:
         outcome: CleanupOutcome

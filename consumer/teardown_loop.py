@@ -8,6 +8,7 @@ attempt does is in `teardown.py`, each cluster's queue in `teardown_lane.py`, th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -95,11 +96,10 @@ class Teardown:
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
         """Stops, and waits that long for the end of `run`. Leases cover what is not written by then."""
         self.stop()
-        try:
-            await asyncio.wait_for(self._ended.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._ended.wait()
+        return self._ended.is_set()
 
     async def run(self) -> None:
         """Until cancelled, or stopped and done."""
@@ -129,10 +129,10 @@ class Teardown:
                 await self._wait_for_nudge()
 
     async def _wait_for_nudge(self) -> None:
-        try:
-            await asyncio.wait_for(self._nudged.wait(), self._limits.poll)
-        except TimeoutError:
-            return
+        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes together with the nudge.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.poll):
+                await self._nudged.wait()
 
     async def _claim(self) -> bool:
         """Claims what there is room for. True if there may be more to claim at once: the shares of teams with little

@@ -2,14 +2,20 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import aioboto3
 import pytest
 
+from consumer import s3_connection
+from consumer.artifacts import S3Artifacts
 from consumer.kubernetes_connection import ClusterAccess, connect
 from deploy.local.kubernetes_api import with_rights
 from deploy.local.kubernetes_simulated import Simulator
 from deploy.local.stack import Stack
 from tests.integration.consumer.bed import Bed
+from tests.integration.consumer.objects import access
 from tests.integration.kubernetes.conftest import session_of
 from tests.integration.kubernetes.raw import Raw
 
@@ -47,3 +53,26 @@ async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bed]:
             assert request.body["propagationPolicy"] == "Foreground"
             assert request.body["preconditions"]["uid"]
             assert "propagationPolicy" not in request.query
+
+
+@pytest.fixture(scope="package")
+async def s3_client(stand: Stack) -> AsyncIterator[Any]:
+    """A plain client, to prepare and to look. Making one takes long, so there is one for all."""
+    s3 = stand.s3
+    session = aioboto3.Session(s3.access_key, s3.secret_key, region_name=s3.region)
+    async with session.client("s3", endpoint_url=s3.endpoint_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+async def artifacts(stand: Stack) -> AsyncIterator[S3Artifacts]:
+    async with s3_connection.connect(access(stand.s3)) as artifacts:
+        yield artifacts
+
+
+@pytest.fixture
+async def s3_bucket(s3_client: Any) -> str:
+    """The name of a fresh bucket."""
+    name = f"test-{uuid4().hex}"
+    await s3_client.create_bucket(Bucket=name)
+    return name
