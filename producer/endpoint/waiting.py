@@ -81,10 +81,12 @@ class Waiting:
     def end_by(self, moment: float) -> None:
         """No wait lasts longer than to this moment of `time.monotonic()`. What is known then is the answer."""
         self._ends_at = moment
-        if moment <= time.monotonic():
-            for waiters in self._waiters.values():
-                for waiter in waiters:
-                    waiter.done.set()
+        asyncio.get_running_loop().call_later(max(0.0, moment - time.monotonic()), self._end_all)
+
+    def _end_all(self) -> None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.done.set()
 
     async def wait(
         self, command_id: str, enough: Callable[[CommandSeen], bool], *, caller: object, seconds: float

@@ -1,0 +1,24 @@
+"""One endpoint with a consumer behind it for all tests here; tests that break a part start their own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deploy.local.issuer import Issuer, issuer
+from deploy.local.stack import Stack
+from tests.integration.producer.endpoint.service import Service, service
+from tests.stand import unique
+
+
+@pytest.fixture(scope="session")
+async def tokens() -> AsyncIterator[Issuer]:
+    async with issuer() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def served(stand: Stack, migrated: str, tokens: Issuer) -> AsyncIterator[Service]:
+    name = unique("http")
+    dsn = await stand.postgres.create_database(name, template=migrated)
+    async with service(stand, dsn, f"{name}-", tokens) as made:
+        yield made
