@@ -4,6 +4,7 @@ It starts nothing: see `kafka_memory.py` and `kafka_real.py`.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from deploy.local.errors import StandError
 from schemas.topics import TopicSpec
 
 LIMIT = 30.0
@@ -47,3 +49,14 @@ def _create(bootstrap_servers: str, specs: tuple[TopicSpec, ...]) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    # The answer comes when the controller knows; what the broker tells its clients follows a moment later.
+    deadline = time.monotonic() + LIMIT
+    while not all(_is_served(client, spec.name) for spec in specs):
+        if time.monotonic() > deadline:
+            raise StandError("topics_not_served", f"the topics have no leaders after {LIMIT:g} s")
+        time.sleep(0.05)
+
+
+def _is_served(client: AdminClient, name: str) -> bool:
+    topic = client.list_topics(name, timeout=LIMIT).topics[name]
+    return topic.error is None and all(partition.leader >= 0 for partition in topic.partitions.values())

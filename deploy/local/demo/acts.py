@@ -14,8 +14,8 @@ async def unknown(desk: Desk) -> None:
     """First of all, so that the consumers' group has formed when times begin to matter."""
     desk.screen.act(
         "1 · An evaluation that does not exist",
-        "Every command gets exactly one answer, this one too. (The two consumers are still joining their Kafka group, "
-        "so this first answer takes a moment.)",
+        "Every command gets exactly one answer, this one too. (The consumers are still joining their Kafka group, so "
+        "this first answer may take a moment.)",
     )
     nobody = Evaluation(id=uuid4(), team="")
     expected = Expected(status="", decisions=("not_found",), events=(REJECTED,), request_file=False)

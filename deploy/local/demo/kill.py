@@ -22,7 +22,7 @@ AT_ONCE = 8
 
 HELD = """
 SELECT claimed_by, array_agg(evaluation_id) AS evaluations FROM evaluation_cancel.cancellations
-WHERE claimed_by IS NOT NULL AND phase IN ('accepted', 'stopping') GROUP BY 1 ORDER BY count(*) DESC LIMIT 1
+WHERE claimed_by = ANY ($1) AND phase IN ('accepted', 'stopping') GROUP BY 1 ORDER BY count(*) DESC LIMIT 1
 """
 OPEN = "SELECT count(*) FROM evaluation_cancel.cancellations WHERE phase IN ('accepted', 'stopping')"
 
@@ -75,13 +75,14 @@ async def _burst(desk: Desk) -> list[Case]:
 async def _kill(desk: Desk, connection: asyncpg.Connection) -> Killed | None:
     """None when all was done before anybody was caught."""
     begun = False
+    mortal = _mortal(desk)
     while True:
-        row = await connection.fetchrow(HELD)
+        row = await connection.fetchrow(HELD, mortal)
         if row is not None:
             consumer = desk.running.consumers[row["claimed_by"]]
             consumer.child.pause()
             await asyncio.sleep(0.1)  # a statement it had sent may still be under way in Postgres
-            row = await connection.fetchrow(HELD)
+            row = await connection.fetchrow(HELD, mortal)
             if row is not None and row["claimed_by"] == consumer.name:
                 return _killed(desk, consumer, tuple(row["evaluations"]))
             consumer.child.resume()
@@ -90,6 +91,13 @@ async def _kill(desk: Desk, connection: asyncpg.Connection) -> Killed | None:
         if begun and not still_open:
             return None
         await asyncio.sleep(0.002)
+
+
+def _mortal(desk: Desk) -> list[str]:
+    """Whoever may be killed: not the only one that reads commands."""
+    consumers = desk.running.consumers.values()
+    readers = [each.name for each in consumers if each.reads_commands]
+    return [each.name for each in consumers if readers != [each.name]]
 
 
 def _killed(desk: Desk, consumer: Consumer, held: tuple[UUID, ...]) -> Killed:
