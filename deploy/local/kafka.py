@@ -59,4 +59,5 @@ def _create(bootstrap_servers: str, specs: tuple[TopicSpec, ...]) -> None:
 
 def _is_served(client: AdminClient, name: str) -> bool:
     topic = client.list_topics(name, timeout=LIMIT).topics[name]
-    return topic.error is None and all(partition.leader >= 0 for partition in topic.partitions.values())
+    leaders = [partition.leader for partition in topic.partitions.values()]
+    return topic.error is None and bool(leaders) and min(leaders) >= 0
