@@ -15,6 +15,7 @@ from rich.console import Console
 
 from consumer import logs, operator_views
 from consumer.app import database, outcome_events, service
+from consumer.audit.cli import app as audit_app
 from consumer.errors import CancellationError
 from consumer.migrate import app as migrate_app
 from consumer.resolve import Resolution, resolve
@@ -22,6 +23,7 @@ from consumer.settings import ALL_LOOPS, ConsumerSettings, Loop, load_settings
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(migrate_app, name="migrate")
+app.add_typer(audit_app, name="audit")
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 

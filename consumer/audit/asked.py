@@ -1,0 +1,77 @@
+"""What the command line's words mean: moments, selections, where history comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, get_args
+
+import typer
+from rich.console import Console
+
+from consumer.audit import parts
+from consumer.audit.facts import COMMAND, DEAD_LETTER
+from consumer.audit.history import ArchiveHistory, History, KafkaHistory, Say
+from consumer.audit.settings import AuditSettings
+from consumer.errors import Refusal
+from schemas.events import EVENT_TYPES
+
+Source = Literal["kafka", "archive"]
+TYPES: Final = (COMMAND, *EVENT_TYPES, DEAD_LETTER)
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str | None, now: datetime) -> datetime | None:
+    """`2026-11-24`, `2026-11-24T12:00Z`, or `36h` for so long ago. UTC where nothing else is said."""
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text.strip())
+    if ago is not None:
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a time (2026-11-24T12:00Z) nor an age (36h, 7d)") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def milliseconds(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)
+
+
+def types_of(names: Sequence[str]) -> frozenset[str]:
+    for name in names:
+        if name not in TYPES:
+            raise typer.BadParameter(f"type {name!r} is not one of {', '.join(TYPES)}")
+    return frozenset(names)
+
+
+def source_of(name: str | None, settings: AuditSettings) -> Source:
+    """Where history is read from; the archive where there is one, because it reaches further back."""
+    if name is None:
+        return "kafka" if settings.audit_bucket is None else "archive"
+    if name not in get_args(Source):
+        raise typer.BadParameter(f"source {name!r} is not one of {', '.join(get_args(Source))}")
+    return "kafka" if name == "kafka" else "archive"
+
+
+@asynccontextmanager
+async def history_from(source: Source, settings: AuditSettings, say: Say) -> AsyncIterator[History]:
+    if source == "archive":
+        async with parts.store(settings) as store:
+            yield ArchiveHistory(store, parts.trusted_keys(settings), say=say)
+    else:
+        async with parts.kafka(settings) as log:
+            if not log.partitions:
+                raise Refusal(
+                    "no_topics", "the broker has none of the topics; is EVALUATION_CANCEL_TOPIC_PREFIX right?"
+                )
+            yield KafkaHistory(log, patience=settings.audit_read_timeout, say=say)
+
+
+def saying(console: Console) -> Say:
+    """Sentences beside the output, on standard error."""
+    return lambda sentence: console.print(sentence, style="yellow", highlight=False, soft_wrap=True)

@@ -1,0 +1,16 @@
+"""`python -m consumer audit`, or a word on what has to be installed for it: the service runs without."""
+
+from __future__ import annotations
+
+import typer
+
+try:
+    from consumer.audit.commands import app
+except ModuleNotFoundError as missing:
+    _missing = missing.name
+    app = typer.Typer(help="Needs the extra `audit`.")
+
+    @app.callback(invoke_without_command=True)
+    def absent() -> None:
+        """Tell, replay, archive and verify what was decided; needs `pip install evaluation-cancel[audit]`."""
+        raise typer.BadParameter(f"{_missing} is not installed: pip install 'evaluation-cancel[audit]'")

@@ -1,0 +1,121 @@
+"""What one record says, for filters, timelines and counts: read leniently, whoever wrote it and whether it is valid.
+
+Strict reading is `schemas.decoding`; verification uses that. Here a stranger's record gives as much as it can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from schemas.envelope import TYPE_PREFIX
+from schemas.records import RawRecord
+
+DEAD_LETTER: Final = "DeadLetter"
+COMMAND: Final = "CancelEvaluation"
+_PREFIX: Final = TYPE_PREFIX.encode()
+_DECISIONS: Final = {"EvaluationCancelAccepted": ("accepted",), "EvaluationCancelRejected": ("rejected",)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """None where the record does not say."""
+
+    type: str | None
+    """Short name."""
+    id: str | None = None
+    source: str | None = None
+    sequence: str | None = None
+    causation: str | None = None
+    """The command, of an event."""
+    cancellation: str | None = None
+    evaluation: str | None = None
+    team: str | None = None
+    acts_for: tuple[str, ...] = ()
+    """The teams a command's actor names."""
+    actor: str | None = None
+    reason: str | None = None
+    decisions: tuple[str, ...] = ()
+    code: str | None = None
+    """Of a rejection, a failure or a dead letter."""
+    data: Any = None
+    """The message's JSON, if it is an object."""
+
+
+def short_type(record: RawRecord) -> str | None:
+    """By the headers alone."""
+    for name, text in record.headers:
+        if name == "ce_type" and text is not None:
+            return text.removeprefix(_PREFIX).decode("utf-8", "replace")
+        if name == "dlq_code":
+            return DEAD_LETTER
+    return None
+
+
+def facts_of(record: RawRecord) -> Facts:
+    headers = {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers}
+    data = _object(record.value)
+    if "dlq_code" in headers:
+        return _dead_letter(headers, data)
+    structured = headers.get("content-type", "").lower().startswith("application/cloudevents")
+    attributes = {k.removeprefix("ce_"): v for k, v in headers.items() if k.startswith("ce_")}
+    if structured and data is not None:
+        attributes = {k: str(v) for k, v in data.items() if k != "data" and v is not None}
+        data = data.get("data") if isinstance(data.get("data"), dict) else None
+    kind = attributes.get("type", "").removeprefix(TYPE_PREFIX) or (COMMAND if data is not None else None)
+    return _of_message(kind, attributes, data or {})
+
+
+def _of_message(kind: str | None, attributes: dict[str, str], data: dict[str, Any]) -> Facts:
+    asked_by = data.get("requested_by")
+    asked_by = asked_by if isinstance(asked_by, dict) else {}
+    teams = asked_by.get("team_ids")
+    code = _text(data.get("code"))
+    decisions = _DECISIONS.get(kind or "", ())
+    return Facts(
+        type=kind,
+        id=attributes.get("id") or _text(data.get("id")),
+        source=attributes.get("source"),
+        sequence=attributes.get("sequence"),
+        causation=attributes.get("causationid"),
+        cancellation=attributes.get("cancellationid") or _text(data.get("cancellation_id")),
+        evaluation=_text(data.get("evaluation_id")) or attributes.get("subject"),
+        team=_text(data.get("team_id")),
+        acts_for=tuple(t for t in teams if isinstance(t, str)) if isinstance(teams, list) else (),
+        actor=_text(asked_by.get("id")),
+        reason=_text(data.get("reason")),
+        decisions=(*decisions, code) if decisions and code else decisions,
+        code=code,
+        data=data,
+    )
+
+
+def _dead_letter(headers: dict[str, str], data: dict[str, Any] | None) -> Facts:
+    """The original's own words beside the reason it was set aside for."""
+    asked_by = (data or {}).get("requested_by")
+    return Facts(
+        type=DEAD_LETTER,
+        id=headers.get("dlq_id"),
+        source=headers.get("ce_source"),
+        causation=headers.get("ce_id"),
+        evaluation=_text((data or {}).get("evaluation_id")),
+        actor=_text(asked_by.get("id")) if isinstance(asked_by, dict) else None,
+        code=headers.get("dlq_code"),
+        data={name.removeprefix("dlq_"): text for name, text in headers.items() if name.startswith("dlq_")},
+    )
+
+
+def _object(value: bytes | None) -> dict[str, Any] | None:
+    if not value:
+        return None
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

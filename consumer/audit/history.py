@@ -1,0 +1,179 @@
+"""History as a stream of records, from Kafka or from the archive, for whoever replays or counts it.
+
+Says what it could not give: what has expired in Kafka, and where it goes on instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from consumer.audit.archive_keys import DataKey, read_data_key
+from consumer.audit.archive_reading import objects_between, read_object
+from consumer.audit.kafka_reading import KafkaLog, Partition, read_range
+from consumer.audit.object_store import ObjectStore
+from consumer.audit.selection import Selection
+from consumer.audit.signing import TrustedKeys
+from schemas.records import RawRecord
+
+_DISORDER_MS: Final = 3_600_000
+"""How far timestamps within a partition may be out of order: reading goes on for an hour of them beyond its end."""
+_BEGINNING: Final = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """Records of one partition that follow on one another, and how far the reading has come with them."""
+
+    partition: Partition
+    records: Sequence[RawRecord]
+    position: int
+    steps: int
+    """How much of `Progress.total` this was."""
+    key: str | None = None
+    """Of the object, in the archive."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resume:
+    """Where an interrupted reading goes on: in Kafka by positions, in the archive behind an object."""
+
+    positions: Mapping[Partition, int] = field(default_factory=dict)
+    behind: str | None = None
+
+
+FROM_THE_START: Final = Resume()
+
+
+class Progress(Protocol):
+    """Is told how far it is. The unit is the source's own: offsets or objects."""
+
+    def total(self, steps: int) -> None: ...
+
+    def done(self, steps: int, records: int) -> None: ...
+
+
+Say = Callable[[str], None]
+"""For sentences to the person who asked."""
+
+
+class KafkaHistory:
+    """What Kafka retains of some topics."""
+
+    name = "kafka"
+
+    def __init__(self, log: KafkaLog, *, patience: float, say: Say) -> None:
+        self._log = log
+        self._patience = patience
+        self._say = say
+
+    async def pieces(
+        self, topics: Sequence[str], selection: Selection, progress: Progress, resume: Resume
+    ) -> AsyncIterator[Piece]:
+        """All partitions at once, each in its order."""
+        ranges = await self._ranges(topics, selection, resume.positions)
+        progress.total(sum(max(0, end - first) for first, end in ranges.values()))
+        async for read in read_range(self._log, ranges, patience=self._patience, expired=self._expired):
+            yield Piece(
+                partition=read.partition,
+                records=read.records,
+                position=read.position,
+                steps=read.position - read.began_at,
+            )
+
+    async def _ranges(
+        self, topics: Sequence[str], selection: Selection, resume: Mapping[Partition, int]
+    ) -> dict[Partition, tuple[int, int]]:
+        bounds = {p: b for p, b in (await self._log.bounds()).items() if p[0] in topics}
+        starts = await self._offsets_at(selection.since_ms, bounds)
+        late = None if selection.before_ms is None else selection.before_ms + _DISORDER_MS
+        ends = await self._offsets_at(late, bounds)
+        ranges = {}
+        for partition, (first, end) in bounds.items():
+            start = resume.get(partition, starts.get(partition, first))
+            if partition in resume and start < first:
+                self._expired(partition, start, first)
+            elif start <= first > _BEGINNING:
+                await self._say_what_is_retained(partition, first, selection)
+            ranges[partition] = (max(first, start), min(end, ends.get(partition, end)))
+        return ranges
+
+    async def _offsets_at(
+        self, timestamp_ms: int | None, bounds: Mapping[Partition, tuple[int, int]]
+    ) -> dict[Partition, int]:
+        """The first offset of this time or later; the end where there is none. Empty where the broker cannot say."""
+        filled = [p for p, (first, end) in bounds.items() if first < end]
+        if timestamp_ms is None or not filled or None in (await self._log.offsets_at(0, filled[:1])).values():
+            return {}
+        found = await self._log.offsets_at(timestamp_ms, filled)
+        return {p: bounds[p][1] if offset is None else offset for p, offset in found.items()}
+
+    async def _say_what_is_retained(self, partition: Partition, first: int, selection: Selection) -> None:
+        wanted = "the beginning" if selection.since_ms is None else _utc(selection.since_ms)
+        self._say(
+            f"{partition[0]}[{partition[1]}]: Kafka no longer has the offsets before {first}, so that what was there"
+            f" since {wanted} may be missing; it goes on from offset {first}. The archive may have it."
+        )
+
+    def _expired(self, partition: Partition, wanted: int, first: int) -> None:
+        self._say(
+            f"{partition[0]}[{partition[1]}]: offsets {wanted}-{first - 1} have expired; it goes on from {first}."
+        )
+
+
+class ArchiveHistory:
+    """What the archive holds of some topics."""
+
+    name = "archive"
+
+    def __init__(self, store: ObjectStore, trusted: TrustedKeys, *, say: Say) -> None:
+        self._store = store
+        self._trusted = trusted
+        self._say = say
+
+    async def pieces(
+        self, topics: Sequence[str], selection: Selection, progress: Progress, resume: Resume
+    ) -> AsyncIterator[Piece]:
+        """Day by day, within a day by topic and partition."""
+        nothing = True
+        total = 0
+        done = None if resume.behind is None else _place(read_data_key(resume.behind), topics)
+        async for day in objects_between(self._store, topics, selection.since_ms, selection.before_ms):
+            if nothing:
+                self._say_where_it_begins(day[0].day, selection)
+                nothing = False
+            total += len(day)
+            progress.total(total)
+            for name in day:
+                if done is not None and _place(name, topics) <= done:
+                    progress.done(1, 0)
+                    continue
+                found = await read_object(self._store, self._trusted, name)
+                if found is None:
+                    self._say(f"{name.key} is linked by nothing and passed over: it is no part of the archive.")
+                    continue
+                partition = (name.topic, name.partition)
+                position = found.records[-1].offset + 1
+                yield Piece(partition=partition, records=found.records, position=position, steps=1, key=name.key)
+        if nothing:
+            self._say("The archive holds nothing of that time.")
+
+    def _say_where_it_begins(self, day: str, selection: Selection) -> None:
+        if selection.since_ms is not None and day > f"{_utc(selection.since_ms)}"[:10]:
+            self._say(f"The archive holds nothing of that time before {day}; it goes on from there.")
+
+
+History = KafkaHistory | ArchiveHistory
+
+
+def _place(name: DataKey | None, topics: Sequence[str]) -> tuple[str, int, int, int]:
+    """Its place in the order of reading. A key that is none is before all."""
+    if name is None or name.topic not in topics:
+        return ("", 0, 0, 0)
+    return (name.day, topics.index(name.topic), name.partition, name.first)
+
+
+def _utc(timestamp_ms: int) -> str:
+    return f"{datetime.fromtimestamp(timestamp_ms / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"

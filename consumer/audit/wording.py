@@ -1,0 +1,66 @@
+"""How a record reads to a person: a title and a sentence. Says only what the record says."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from consumer.audit.facts import COMMAND, DEAD_LETTER, Facts
+
+_TITLES: Final = {
+    COMMAND: "cancel",
+    "EvaluationCancelAccepted": "accepted",
+    "EvaluationCancelled": "cancelled",
+    "EvaluationCancelRejected": "rejected",
+    "EvaluationCancelFailed": "failed",
+    "EvaluationArtifactsCleaned": "artifacts cleaned",
+    DEAD_LETTER: "dead letter",
+}
+
+
+def title(facts: Facts) -> str:
+    return plain(_TITLES.get(facts.type or "", facts.type or "not understood"))
+
+
+def describe(facts: Facts) -> str:
+    """One line, fit for a terminal whatever a stranger wrote."""
+    data = facts.data if isinstance(facts.data, dict) else {}
+    match facts.type:
+        case "EvaluationCancelled":
+            text = _evidence(data.get("evidence"))
+        case "EvaluationArtifactsCleaned":
+            text = (
+                f"{data.get('state')}: {data.get('deleted_count')} deleted, {data.get('kept_count')} kept,"
+                f" {data.get('failed_count')} failed"
+            )
+        case "EvaluationCancelFailed":
+            text = f"{facts.code}: {data.get('detail')}"
+        case "EvaluationCancelRejected":
+            text = f"{facts.code} {_since(data)}"
+        case "DeadLetter":
+            text = f"{facts.code}: {data.get('field')} {data.get('problem')}"
+        case _:
+            text = f"by {facts.actor or 'nobody known'}{'' if facts.reason is None else f': {facts.reason}'}"
+    return plain(text)
+
+
+def _since(data: dict[str, Any]) -> str:
+    ended = data.get("ended_at")
+    return "" if ended is None else f"({data.get('status')} since {ended})"
+
+
+def _evidence(evidence: Any) -> str:
+    if not isinstance(evidence, dict):
+        return "without evidence"
+    finished = evidence.get("job_finished")
+    by_hand = evidence.get("resolved_by")
+    return (
+        f"job {evidence.get('job')}{f' (had {finished})' if finished else ''},"
+        f" {evidence.get('pod_count', 0)} pods seen gone"
+        + (f", closed by hand by {by_hand.get('id')}: {evidence.get('resolve_reason')}" if by_hand else "")
+    )
+
+
+def plain(text: str, limit: int = 400) -> str:
+    """Without what would move the cursor or break the line."""
+    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: limit + 1])
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
