@@ -5,44 +5,20 @@ Nothing else makes a client or reads a setting. What a loop does is in the file 
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
-from functools import partial
 
-from consumer import kubernetes_connection, migrations, s3_connection
-from consumer.cleanup_loop import Cleanup
-from consumer.command_reader import KafkaCommandReader
-from consumer.decide import Decide, Decided
+from consumer import migrations
 from consumer.errors import TemporaryError
-from consumer.event_producer import KafkaEventProducer
-from consumer.finish import TeardownStore
-from consumer.finish_cleanups import CleanupRecords
 from consumer.health import HealthServer
-from consumer.intake import Intake
-from consumer.jobs import Jobs
-from consumer.kubernetes_connection import ClusterAccess
-from consumer.kubernetes_jobs import KubernetesJobs
 from consumer.metrics import Metrics
-from consumer.outbox import Relay, RelayLimits
-from consumer.outcome_events import OutcomeEvents
-from consumer.reconcile import Reconcile, SweepLimits
-from consumer.s3_connection import S3Access
+from consumer.parts import Parts, connect_clusters
 from consumer.settings import ConsumerSettings, Loop
 from consumer.sightings import Sightings
-from consumer.store import commands, reads
+from consumer.store import reads
 from consumer.store.database import Database, open_pool
 from consumer.supervisor import Loop as RunningLoop
 from consumer.supervisor import Supervisor
-from consumer.teardown import TeardownRules
-from consumer.teardown_loop import Teardown
-from consumer.teardown_port import TeardownLimits
-from consumer.watch import ClusterWatch
-from schemas.topics import MAX_MESSAGE_BYTES
-
-_DEAD_LETTER_ROOM = 2 * MAX_MESSAGE_BYTES
 
 
 @asynccontextmanager
@@ -61,196 +37,6 @@ async def database(settings: ConsumerSettings) -> AsyncIterator[Database]:
         yield opened
     finally:
         pool.terminate()
-
-
-def outcome_events(settings: ConsumerSettings) -> OutcomeEvents:
-    topics = settings.topics
-    return OutcomeEvents(
-        events_topic=topics.events, dead_letter_topic=topics.dead_letters, source=settings.event_source
-    )
-
-
-class Parts:
-    """Makes the loops that were asked for. One that nudges another does so only if that one runs here."""
-
-    def __init__(self, settings: ConsumerSettings, opened: Database, metrics: Metrics) -> None:
-        self._settings = settings
-        self._database = opened
-        self._metrics = metrics
-        self._events = outcome_events(settings)
-        self._decide = Decide(opened, self._events)
-        self._nudges: dict[str, Callable[[], None]] = {}
-        self.relay: Relay | None = None
-
-    def decided(self, decided: Decided, records: int) -> None:
-        """After a batch was recorded: others have work."""
-        self._metrics.decided(decided, records)
-        if decided.opened:
-            self._nudge("teardown")
-        if decided.messages:
-            self._nudge("outbox")
-
-    def ended(self) -> None:
-        """After outcomes were recorded."""
-        self._nudge("outbox")
-        self._nudge("cleanup")
-
-    def _nudge(self, loop: str) -> None:
-        if loop in self._nudges:
-            self._nudges[loop]()
-
-    def intake(self) -> Intake:
-        settings = self._settings
-        topic = settings.topics.commands
-
-        async def saved_offsets() -> dict[int, int]:
-            async with self._database.connection() as tx:
-                return await commands.saved_offsets(tx, topic)
-
-        reader = KafkaCommandReader(
-            topic=topic,
-            group_id=settings.group_id,
-            client_settings=settings.kafka_client(),
-            isolation_level=settings.kafka_isolation_level,
-            batch=settings.intake_batch,
-            poll_ms=200,
-            saved_offsets=saved_offsets,
-        )
-        return Intake(
-            reader=reader,
-            decide=self._decide,
-            events=self._events,
-            every_team_sources=settings.every_team_sources,
-            accept_bare=settings.accept_bare,
-            decided=self.decided,
-        )
-
-    def teardown(self, clusters: Mapping[str, Jobs], sightings: Mapping[str, Sightings]) -> Teardown:
-        settings = self._settings
-        store = TeardownStore(
-            self._database,
-            self._events,
-            call_margin=timedelta(seconds=settings.call_timeout),
-            cleanup_deadline=settings.cleanup_time,
-            ended=self.ended,
-        )
-        teardown = Teardown(
-            store=store,
-            clusters=clusters,
-            sightings=sightings,
-            worker=settings.worker,
-            rules=TeardownRules(
-                job_create_grace=settings.job_create_grace,
-                refusal_patience=settings.refusal_patience,
-                controller_uid_label=settings.controller_uid_label,
-            ),
-            limits=TeardownLimits(
-                calls_in_flight=settings.calls_in_flight, lease=timedelta(seconds=settings.teardown_lease)
-            ),
-            observe=self._metrics.attempted,
-        )
-        self._nudges["teardown"] = teardown.nudge
-        return teardown
-
-    def watches(
-        self, clusters: Mapping[str, KubernetesJobs], sightings: Mapping[str, Sightings], teardown: Teardown
-    ) -> list[tuple[str, RunningLoop]]:
-        loops: list[tuple[str, RunningLoop]] = []
-        for name, jobs in clusters.items():
-            watch = ClusterWatch(
-                jobs.calls,
-                cluster=name,
-                sightings=sightings[name],
-                on_change=teardown.on_change,
-                on_connected=partial(teardown.on_reachable, name),
-                namespaces=self._settings.clusters[name].namespaces,
-            )
-            loops.append((f"watch:{name}", UntilStopped(watch)))
-        return loops
-
-    async def cleanup(self, stack: AsyncExitStack) -> Cleanup:
-        settings = self._settings
-        access = S3Access(
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.s3_region,
-            path_style=settings.s3_path_style,
-            content_md5=settings.s3_content_md5,
-        )
-        artifacts = await stack.enter_async_context(s3_connection.connect(access))
-        store = CleanupRecords(
-            self._database, self._events, call_margin=timedelta(seconds=30), ended=lambda: self._nudge("outbox")
-        )
-        cleanup = Cleanup(store=store, artifacts=artifacts, worker=settings.worker)
-        self._nudges["cleanup"] = cleanup.nudge
-        return cleanup
-
-    def outbox(self, stack: AsyncExitStack) -> Relay:
-        settings = self._settings
-        producer = KafkaEventProducer(
-            client_settings=settings.kafka_client(),
-            deadline=settings.publish_timeout,
-            max_request_size=_DEAD_LETTER_ROOM,
-        )
-        stack.push_async_callback(producer.close)
-        self.relay = Relay(
-            database=self._database,
-            producer=producer,
-            holder=settings.worker,
-            limits=RelayLimits(batch=settings.outbox_batch, lease=timedelta(seconds=settings.outbox_lease)),
-        )
-        self._nudges["outbox"] = self.relay.nudge
-        return self.relay
-
-    def reconcile(self) -> Reconcile:
-        limits = SweepLimits(inbox_days=self._settings.inbox_days, outbox_days=self._settings.outbox_days)
-        return Reconcile(database=self._database, decide=self._decide, decided=self.decided, limits=limits)
-
-
-class UntilStopped:
-    """A watch as a loop: it has nothing in hand, so that stopping it is cancelling it."""
-
-    def __init__(self, watch: ClusterWatch) -> None:
-        self._watch = watch
-        self._stopped = asyncio.Event()
-
-    @property
-    def progressed_at(self) -> float:
-        """Always now: losing a watch only makes things slower, which is no reason to restart a process."""
-        return time.monotonic()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    async def run(self) -> None:
-        watching = asyncio.ensure_future(self._watch.run())
-        stopping = asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                watching.result()
-        finally:
-            watching.cancel()
-            stopping.cancel()
-            await asyncio.gather(watching, stopping, return_exceptions=True)
-
-
-async def connect_clusters(
-    settings: ConsumerSettings, only: Sequence[str], stack: AsyncExitStack
-) -> dict[str, KubernetesJobs]:
-    """Clients of the clusters to work on: all that the settings name, or those chosen."""
-    connected: dict[str, KubernetesJobs] = {}
-    for name in only or settings.clusters:
-        cluster = settings.clusters[name]
-        access = ClusterAccess(
-            kubeconfig=cluster.kubeconfig,
-            context=cluster.context,
-            call_timeout=settings.call_timeout,
-            calls_in_flight=settings.calls_in_flight,
-            disable_strict_ssl_verification=cluster.disable_strict_ssl_verification,
-        )
-        connected[name] = await kubernetes_connection.connect(access)
-        stack.push_async_callback(connected[name].close)
-    return connected
 
 
 @asynccontextmanager
@@ -296,6 +82,7 @@ async def _loops(
         teardown = parts.teardown(connected, sightings)
         running.append(("teardown", teardown))
         running += parts.watches(connected, sightings, teardown)
+        running.append(("late-jobs", parts.late_jobs(connected)))
     if "cleanup" in wanted and settings.cleanup_enabled:
         running.append(("cleanup", await parts.cleanup(stack)))
     if "outbox" in wanted:

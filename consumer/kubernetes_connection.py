@@ -24,6 +24,8 @@ class ClusterAccess:
     """None: the service account of this pod."""
     context: str | None = None
     """None: the kubeconfig's current one."""
+    namespaces: tuple[str, ...] = ()
+    """Where evaluations run; none means all, if rights allow."""
     call_timeout: float = 10.0
     """Seconds for one call, its answer read to the end."""
     connect_timeout: float = 3.0
@@ -45,7 +47,7 @@ async def connect(access: ClusterAccess) -> KubernetesJobs:
         connect_timeout=access.connect_timeout,
         renew=renew,
     )
-    return KubernetesJobs(calls)
+    return KubernetesJobs(calls, access.namespaces)
 
 
 async def _load(access: ClusterAccess, configuration: Configuration) -> Callable[[], Awaitable[None]] | None:

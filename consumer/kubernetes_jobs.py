@@ -6,7 +6,7 @@ It knows paths, bodies and what an answer says; how requests travel is in `kuber
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from consumer.kubernetes_calls import METADATA_ONLY, Answer, ExpiredError, Kuber
 
 JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
 JOB = JOBS + "/{name}"
+ALL_JOBS = "/apis/batch/v1/jobs"
 PODS = "/api/v1/namespaces/{namespace}/pods"
 _PAGE = "500"
 _RESTARTS = 3
@@ -27,8 +28,10 @@ _FINISHED: dict[str, JobFinished] = {"Complete": "succeeded", "Failed": "failed"
 class KubernetesJobs:
     """One cluster's Jobs, through the one connection pool of `calls`."""
 
-    def __init__(self, calls: KubernetesCalls) -> None:
+    def __init__(self, calls: KubernetesCalls, namespaces: Sequence[str] = ()) -> None:
+        """No `namespaces` means all, if rights allow."""
         self.calls = calls
+        self._namespaces = namespaces
 
     async def get(self, namespace: str, name: str) -> Job | None:
         answer = await self.calls.call("GET", JOB, names={"namespace": namespace, "name": name})
@@ -43,6 +46,15 @@ class KubernetesJobs:
     async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:
         items = await self._list(JOBS, namespace, of_evaluation(evaluation_id), accept="application/json")
         return [parse_job(item) for item in items]
+
+    async def labelled(self) -> list[Job]:
+        """All Jobs that carry an evaluation's label, in the chosen namespaces; their specs are not asked for."""
+        spaces = self._namespaces or ("",)
+        pages = [
+            await self._list(JOBS if space else ALL_JOBS, space, EVALUATION_LABEL, accept=METADATA_ONLY)
+            for space in spaces
+        ]
+        return [parse_job(item) for page in pages for item in page]
 
     async def delete(self, namespace: str, name: str, uid: str) -> bool:
         answer = await self.calls.call(

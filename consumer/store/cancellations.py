@@ -151,6 +151,22 @@ WHERE id = $1 AND phase IN ('accepted', 'stopping') RETURNING attempts, evaluati
 """
 
 
+THAT_CANCELLED = """
+SELECT e.id AS evaluation_id, c.id FROM evaluation_cancel.read_evaluations($1) e
+JOIN evaluation_cancel.cancellations c ON c.evaluation_id = e.id AND c.phase = 'cancelled'
+WHERE e.status = 'cancelled'
+"""
+
+REMEMBER_LATE_JOB = """
+INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
+SELECT c.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
+              WHERE x.cancellation_id = c.id), c.attempts, 'late_job', $2, now()
+FROM evaluation_cancel.cancellations c WHERE c.id = $1
+ON CONFLICT (cancellation_id, number) DO UPDATE
+SET code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.times + 1
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
     """A cancellation to be opened by the command that was accepted."""
@@ -292,3 +308,13 @@ async def release(tx: Transaction, worker: str) -> None:
 async def take_over(tx: Transaction, cancellation_id: UUID) -> Row | None:
     """Makes every holder's attempt stale; None when it is not open."""
     return cast("Row | None", await tx.fetchrow(TAKE_OVER, cancellation_id))
+
+
+async def that_cancelled(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Of those evaluations that are cancelled, the cancellation that did it."""
+    return {row["evaluation_id"]: row["id"] for row in await fetch(tx, THAT_CANCELLED, evaluation_ids)}
+
+
+async def remember_late_job(tx: Transaction, cancellation_id: UUID, detail: str) -> None:
+    """Keeps, beside the errors of its attempts, that a Job appeared after the end."""
+    await tx.execute(REMEMBER_LATE_JOB, cancellation_id, detail)

@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from consumer import logs
-from consumer.app import Parts, database
+from consumer.app import database
+from consumer.parts import Parts
 from consumer.metrics import Metrics
 from consumer.settings import ConsumerSettings, load_settings
 from consumer.sightings import Sightings

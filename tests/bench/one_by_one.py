@@ -17,7 +17,7 @@ import asyncpg
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from consumer.app import outcome_events
+from consumer.parts import outcome_events
 from consumer.decisions import Accepted, Asked, EvaluationSeen, decide
 from consumer.messages import Message, pack_headers
 from consumer.received import ReceivedCommand, received
