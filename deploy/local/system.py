@@ -1,8 +1,8 @@
-"""The service itself on a running stack: schema and topics made, two consumers started, all ended in order.
+"""The service itself on a running stack: schema and topics made, two consumers and the HTTP endpoint started.
 
-Every part keeps to what an installation elsewhere would have: each consumer is its own process with its own
-environment, and on a cluster of ours it has a service account with the four rights it needs. The HTTP endpoint and
-what is told on the screen are not here; evaluations are made by `orchestrator.py`.
+Every part keeps to what an installation elsewhere would have: each is a process of its own with its own environment;
+on a cluster of ours the consumers have a service account with the few rights they need, and the endpoint has a login
+that can read two views. All are ended in order. Evaluations are made by `orchestrator.py`.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ import aioboto3
 import httpx
 
 from consumer import migrations
+from deploy.local.endpoint import Endpoint, endpoint
+from deploy.local.issuer import Issuer, issuer
 from deploy.local.kafka import ensure_topics
 from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace, with_rights
 from deploy.local.ports import LOOPBACK, free_port
@@ -76,7 +78,10 @@ class System:
     namespace: str
     environment: Mapping[str, str]
     """For the command lines of both sides and every further process."""
+    tokens: Issuer
+    """Whom the HTTP endpoint trusts."""
     consumers: dict[str, Consumer] = field(default_factory=dict)
+    endpoints: list[Endpoint] = field(default_factory=list)
 
     @property
     def topics(self) -> Topics:
@@ -94,7 +99,7 @@ async def system(stack: Stack, *, settings: Mapping[str, str] | None = None) -> 
         topic_prefix=prefix,
         kafka_isolation_level="read_uncommitted" if stack.kafka.kind == "memory" else "read_committed",
     )
-    async with _namespace(stack) as namespace:
+    async with _namespace(stack) as namespace, issuer() as tokens:
         kubeconfig, *_ = await asyncio.gather(
             _kubeconfig(stack),
             migrations.upgrade(dsn),
@@ -107,12 +112,15 @@ async def system(stack: Stack, *, settings: Mapping[str, str] | None = None) -> 
             kafka=kafka,
             namespace=namespace,
             environment=_environment(stack, dsn, kafka, kubeconfig, settings or {}),
+            tokens=tokens,
         )
         try:
             for name in CONSUMERS:
-                started = running.consumers[name] = start_consumer(running, name)
-                await started.child.ready(started.is_ready)
-            yield running
+                running.consumers[name] = start_consumer(running, name)
+            async with endpoint(stack, dsn, kafka, tokens) as served:
+                running.endpoints.append(served)
+                await asyncio.gather(*(each.child.ready(each.is_ready) for each in running.consumers.values()))
+                yield running
         finally:
             await asyncio.gather(*(_stop(each) for each in running.consumers.values()))
 
@@ -122,7 +130,7 @@ def start_consumer(running: System, name: str) -> Consumer:
     own = {f"{ENVIRONMENT_PREFIX}WORKER": name, f"{ENVIRONMENT_PREFIX}HTTP_PORT": str(port)}
     # With two members the in-memory broker may end a rebalance before the second one has asked for its share, which
     # is then refused, again and again. There the first consumer alone reads commands; all other work is shared.
-    reads_commands = running.stack.kafka.kind != "memory" or not running.consumers
+    reads_commands = running.stack.kafka.kind != "memory" or name == CONSUMERS[0]
     loops = () if reads_commands else ("--loops", ALL_BUT_INTAKE)
     child = running.stack.work.start(
         name, [sys.executable, "-m", "consumer", "run", *loops], environment={**running.environment, **own}

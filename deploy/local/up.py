@@ -26,7 +26,7 @@ async def up(kafka: str, kubernetes: str) -> None:
         for line in addresses(parts):
             console.print(line, soft_wrap=True)
         async with system(parts) as running:
-            for line in [*consumers(running), "", *await to_try(running), ""]:
+            for line in [*processes(running), "", *await to_try(running), ""]:
                 console.print(line, soft_wrap=True, markup=False)
             console.print("Everything runs. Ctrl-C ends it and leaves nothing behind.")
             await asyncio.Event().wait()
@@ -45,9 +45,11 @@ def addresses(parts: Stack) -> list[str]:
     return [f"  {name:<11} {kind:<10} {where}" for name, kind, where in rows]
 
 
-def consumers(running: System) -> list[str]:
-    """Where each consumer serves its health and metrics."""
-    return [f"  {each.name:<22} {each.url}/healthz /readyz /metrics" for each in running.consumers.values()]
+def processes(running: System) -> list[str]:
+    """Where the service's own processes serve."""
+    lines = [f"  {each.name:<22} {each.url}/healthz /readyz /metrics" for each in running.consumers.values()]
+    lines += [f"  {'HTTP endpoint':<22} {each.url}/v1/… /healthz /readyz /metrics" for each in running.endpoints]
+    return [*lines, f"  {'tokens for it':<22} {running.tokens.issuer}/token?user=ada&team={TEAM}"]
 
 
 async def to_try(running: System) -> list[str]:
@@ -58,6 +60,7 @@ async def to_try(running: System) -> list[str]:
         quick, _ = await team.run(await team.register(TEAM), pods=2)
         await team.write_artifacts(quick, 20)
         slow, _ = await team.run(await team.register(TEAM), pods=2, ends_after=10)
+        asked, _ = await team.run(await team.register(TEAM))
     consumer = next(iter(running.consumers.values()))
     programs = [
         (None, f"cancel-producer cancel --wait --cleanup {quick.id}"),
@@ -66,6 +69,7 @@ async def to_try(running: System) -> list[str]:
         (None, "cancel-consumer stuck --older-than 0"),
         (None, "python -m deploy.local evaluation --pods 3"),
         (None, "python -m deploy.local events"),
+        ("curl", f"{_curl(running)} -X POST {running.endpoints[0].url}/v1/evaluations/{asked.id}/cancel"),
         ("kubectl", f"kubectl get jobs,pods --namespace {running.namespace}"),
         ("curl", f"curl --silent {consumer.url}/metrics"),
     ]
@@ -79,6 +83,12 @@ async def to_try(running: System) -> list[str]:
         "",
         *(f"  {command}" for command in there),
     ]
+
+
+def _curl(running: System) -> str:
+    """With a token in its header."""
+    token = f"$(curl --silent '{running.tokens.issuer}/token?user=ada&team={TEAM}')"
+    return f'curl --silent --show-error -H "Authorization: Bearer {token}"'
 
 
 def run(work: Coroutine[Any, Any, None]) -> int:

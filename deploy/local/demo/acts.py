@@ -1,5 +1,6 @@
 """What happens in each act but the kill: one function an act, which prepares, sends, and waits for what must follow."""
 
+from http import HTTPStatus
 from uuid import uuid4
 
 from deploy.local.demo.cases import ACCEPTED, CANCELLED, CLEANED, REJECTED, STOPPED, Case, Expected
@@ -84,10 +85,30 @@ async def sent_twice(desk: Desk) -> None:
     await desk.listener.heard(case.evaluation.id, CANCELLED, times=2)
 
 
+async def over_http(desk: Desk) -> None:
+    desk.screen.act(
+        "7 · Over HTTP",
+        "The endpoint takes a bearer token, publishes the same command and waits for its outcome. Who is of another "
+        "team is told no more than of an evaluation that does not exist.",
+    )
+    expected = Expected(status="cancelled", decisions=("accepted",), events=STOPPED)
+    case = await desk.running_case("http", expected)
+    status, body = await desk.post(case, ADA)
+    desk.screen.step("answer", case.name, f"{status} {body}")
+    desk.must(status == HTTPStatus.OK, f"the endpoint answered {status}, not 200")
+    await desk.listener.heard(case.evaluation.id, CANCELLED)
+    theirs = await desk.running_case(
+        "private", Expected(status="running", decisions=("forbidden",), events=(REJECTED,), pods=1)
+    )
+    status, body = await desk.post(theirs, EVE)
+    desk.screen.step("answer", theirs.name, f"{status} {body}")
+    desk.must(status == HTTPStatus.NOT_FOUND, f"the endpoint answered {status}, not 404")
+
+
 async def slow_begins(desk: Desk) -> Case:
     desk.screen.act(
-        "7 · One whose pods take their time",
-        f"Its 2 pods end {SLOW_SECONDS} s after they are told to. It holds up nobody: acts 8 and 9 go on meanwhile. A "
+        "8 · One whose pods take their time",
+        f"Its 2 pods end {SLOW_SECONDS} s after they are told to. It holds up nobody: acts 9 and 10 go on meanwhile. A "
         "second command joins the first; a success reported now comes too late, for acceptance is what counts.",
     )
     expected = Expected(status="cancelled", decisions=("accepted", "joined"), events=STOPPED)
@@ -102,7 +123,7 @@ async def slow_begins(desk: Desk) -> Case:
 
 async def bare_json(desk: Desk) -> None:
     desk.screen.act(
-        "8 · Meanwhile, a bare JSON value",
+        "9 · Meanwhile, a bare JSON value",
         "A shell script needs no library: a record without CloudEvents headers is read as a command too.",
     )
     case = await desk.running_case("script", Expected(status="cancelled", decisions=("accepted",), events=STOPPED))
@@ -113,7 +134,7 @@ async def bare_json(desk: Desk) -> None:
 
 async def undecodable(desk: Desk) -> None:
     desk.screen.act(
-        "9 · Meanwhile, a record that is no command",
+        "10 · Meanwhile, a record that is no command",
         "It becomes one dead letter with its bytes, its place and the reason, and stops nothing.",
     )
     await desk.send_rubbish(b"please stop everything")
@@ -122,5 +143,5 @@ async def undecodable(desk: Desk) -> None:
 
 
 async def slow_ends(desk: Desk, case: Case) -> None:
-    desk.screen.act("7 · again: the slow one", "Only now are its pods gone.")
+    desk.screen.act("8 · again: the slow one", "Only now are its pods gone.")
     await desk.listener.heard(case.evaluation.id, CANCELLED)

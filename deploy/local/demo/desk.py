@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import httpx
 from aiokafka import AIOKafkaProducer
 
-from deploy.local.demo.cases import Case, Expected, Sent
-from deploy.local.demo.listener import Heard, Listener
+from deploy.local.demo.cases import Case, Expected, NotAsToldError, Sent
+from deploy.local.demo.listener import PATIENCE, Heard, Listener
 from deploy.local.demo.screen import Screen
 from deploy.local.demo.words import dead_letter_in_words, in_words
 from deploy.local.orchestrator import Evaluation, Orchestrator
@@ -26,6 +27,7 @@ from schemas.identifiers import uuid7
 from schemas.kafka import BARE_SOURCE, RawRecord
 
 SOURCE = "/demo/website"
+HTTP_SOURCE = "urn:evaluation-cancel:http"
 ADA = RequestedBy(kind="user", id="ada", team_ids=("blue",))
 BEN = RequestedBy(kind="user", id="ben", team_ids=("blue",))
 EVE = RequestedBy(kind="user", id="eve", team_ids=("green",))
@@ -92,6 +94,26 @@ class Desk:
         kept = await self.raw.send_and_wait(self.running.topics.commands, value)
         name = str(bare_command_id(kept.topic, kept.partition, kept.offset))
         case.sent.append(Sent(source=BARE_SOURCE, id=name, at=at))
+
+    async def post(self, case: Case, who: RequestedBy) -> tuple[int, str]:
+        """Ask over HTTP, with a token, and wait for the answer; the id of the command is learnt from its event."""
+        at = time.monotonic()
+        path = f"/v1/evaluations/{case.evaluation.id}/cancel"
+        case.asked = f"{who.id}: stop, over HTTP"
+        self.screen.step("request", case.name, f"POST {path} with a token of {who.id}")
+        token = self.running.tokens.token(who.id, who.team_ids)
+        url = self.running.endpoints[0].url
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+            answer = await client.post(path, headers={"Authorization": f"Bearer {token}"})
+        await self.listener.until(lambda: bool(self.listener.of(case.evaluation.id)), f"event of {case.evaluation.id}")
+        command = self.listener.of(case.evaluation.id)[0].envelope.causationid or ""
+        case.sent.append(Sent(source=HTTP_SOURCE, id=command, at=at))
+        return answer.status_code, answer.text
+
+    def must(self, holds: bool, otherwise: str) -> None:
+        """Something told at once that must be so."""
+        if not holds:
+            raise NotAsToldError(otherwise)
 
     async def send_rubbish(self, value: bytes) -> None:
         self.undecodable.append(value)

@@ -16,9 +16,10 @@ from deploy.local.demo.desk import ADA, Desk
 from deploy.local.system import Consumer
 
 COUNT = 40
-ROUNDS = 5
+ROUNDS = 6
 """Consumers may be quicker than the kill; then there is another round with new evaluations."""
 AT_ONCE = 8
+MOMENTS = 4
 
 HELD = """
 SELECT claimed_by, array_agg(evaluation_id) AS evaluations FROM evaluation_cancel.cancellations
@@ -38,7 +39,7 @@ class Killed:
 
 async def kill_in_mid_work(desk: Desk) -> Killed:
     desk.screen.act(
-        "10 · A consumer is killed in mid-work",
+        "11 · A consumer is killed in mid-work",
         f"{COUNT} cancellations at once, shared by two consumers. One gets SIGKILL while it holds some of them; "
         "when its leases end, the other finishes them.",
     )
@@ -63,7 +64,8 @@ async def _burst(desk: Desk) -> list[Case]:
 
     async def one(number: int) -> Case:
         async with room:
-            return await desk.running_case(f"many {number}", expected, told=False)
+            # Their pods end at several moments, so that there is work for a while.
+            return await desk.running_case(f"many {number}", expected, ends_after=number % MOMENTS, told=False)
 
     cases = list(await asyncio.gather(*(one(number) for number in range(1, COUNT + 1))))
     desk.screen.step("orchestrator", "many", f"{COUNT} Jobs run")

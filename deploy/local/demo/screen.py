@@ -14,6 +14,8 @@ from rich.text import Text
 WIDTH = 100
 COLOURS = {
     "command": "bold cyan",
+    "request": "bold cyan",
+    "answer": "green",
     "event": "green",
     "orchestrator": "magenta",
     "cluster": "blue",
@@ -67,4 +69,7 @@ class Screen:
         self.console.print()
         self.say(title, style="bold")
         self.say()
-        self.console.print(table)
+        with self.console.capture() as captured:
+            self.console.print(table)
+        for line in captured.get().splitlines():
+            self.console.file.write(line.rstrip() + "\n")

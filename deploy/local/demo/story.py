@@ -18,7 +18,7 @@ from deploy.local.system import SHORT_LEASES, System, newest_log_lines, system
 async def demo(kafka: str, kubernetes: str) -> None:
     """Raises `StandError` when something was not as told."""
     screen = Screen()
-    screen.say("evaluation-cancel: the whole system on this machine, and ten short stories of cancellations.")
+    screen.say("evaluation-cancel: the whole system on this machine, and eleven short stories of cancellations.")
     async with stack(kafka=kafka, kubernetes=kubernetes) as parts, system(parts, settings=SHORT_LEASES) as running:
         introduce(screen, running)
         async with (
@@ -34,7 +34,8 @@ def introduce(screen: Screen, running: System) -> None:
     for name, what in _parts(running.stack):
         screen.say(f"  {name:<12}{what}")
     consumers = ", ".join(f"{each.name} (process {each.child.pid})" for each in running.consumers.values())
-    screen.say(f"  {'service':<12}{consumers}")
+    screen.say(f"  {'consumers':<12}{consumers}")
+    screen.say(f"  {'endpoint':<12}{running.endpoints[0].url}")
     screen.say(f"  {'':<12}started in {screen.seconds:.1f} s")
 
 
@@ -76,6 +77,7 @@ async def _acts(made: Desk) -> kill.Killed:
     await acts.already_done(made)
     await acts.of_another_team(made)
     await acts.sent_twice(made)
+    await acts.over_http(made)
     slow = await acts.slow_begins(made)
     await acts.bare_json(made)
     await acts.undecodable(made)
