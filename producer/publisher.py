@@ -151,11 +151,7 @@ class Publisher:
             raise PublishUnknown(command_id, f"Kafka did not acknowledge in {seconds:g} s: {last!r}") from last
 
     async def _send(self, producer: AIOKafkaProducer, record: EncodedRecord, command_id: str) -> Receipt:
-        future = await producer.send(self._topic, record.value, key=record.key, headers=record.headers)
-        future.add_done_callback(_looked_at)
-        # Not awaited itself: a caller who gives up must not cancel what others may share.
-        await asyncio.wait({future})
-        kept = future.result()
+        kept = await producer.send_and_wait(self._topic, record.value, key=record.key, headers=record.headers)
         return Receipt(topic=kept.topic, partition=kept.partition, offset=kept.offset, command_id=command_id)
 
     async def _current(self) -> AIOKafkaProducer:
@@ -172,12 +168,6 @@ class Publisher:
         task = asyncio.create_task(stop_producer(producer, self._stop_timeout))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
-
-
-def _looked_at(future: asyncio.Future[Any]) -> None:
-    """Whoever gave up on it no longer looks at its error; asyncio would report that."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _encoded(envelope: Envelope, wish: dict[str, Any], topic: str) -> EncodedRecord:

@@ -49,9 +49,7 @@ def answers(wish: str, envelope: Envelope, command: CancelEvaluation) -> list[Ev
             return [EvaluationCancelRejected(**base, code=code)]
 
 
-async def publish(
-    producer: AIOKafkaProducer, topics: Topics, cause: tuple[str, str], events: Sequence[Event]
-) -> None:
+async def publish(producer: AIOKafkaProducer, topics: Topics, cause: tuple[str, str], events: Sequence[Event]) -> None:
     for event in events:
         name = type(event).__name__
         envelope = Envelope(
