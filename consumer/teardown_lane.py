@@ -34,25 +34,26 @@ class Lane:
         self.sightings = sightings
         self.calls = asyncio.Semaphore(calls)
         """Held by an attempt, but not while it waits for Postgres."""
+        self._calls_at_once = calls
         self.workers = calls * _ATTEMPTS_A_CALL
         self.queue: asyncio.Queue[ClaimedCancellation] = asyncio.Queue()
         self.held = 0
         """Claimed and not yet written back."""
         self.busy = 0
         """Workers in the midst of an attempt."""
-        self._most = max(most, 2 * self.workers)
+        self._most = max(most, 2 * calls)
         self._seconds = 0.1
         self._outages = 0
         self._troubled: set[UUID] = set()
 
     def room(self) -> int:
         """How many more rows to claim: what is done in about two seconds, so that no lease ends in the queue."""
-        ahead = int(_AHEAD * self.workers / max(self._seconds, 1e-6))
-        return max(0, min(self._most, max(2 * self.workers, ahead)) - self.held)
+        ahead = int(_AHEAD * self._calls_at_once / max(self._seconds, 1e-6))
+        return max(0, min(self._most, max(2 * self._calls_at_once, ahead)) - self.held)
 
     def has_room(self) -> bool:
         """Room worth a claim of its own."""
-        return self.room() >= self.workers
+        return self.room() >= self._calls_at_once
 
     def note(self, row: ClaimedCancellation, outcome: Outcome, seconds: float) -> AbstractSet[UUID]:
         """Learns from an attempt. Returns the evaluations to look at again because the cluster is back."""

@@ -175,19 +175,28 @@ class Teardown:
         done = 0
         while True:
             row = await lane.queue.get()
-            if time.monotonic() >= row.deadline:
-                self._hand.drop(row)  # whoever claims it next has the time
-                continue
             lane.busy += 1
             try:
                 async with lane.calls:
-                    await self._attempt(lane, row)
+                    await self._begin(lane, row)
             finally:
                 lane.busy -= 1
                 self._idle.set()
             done += 1
             if done % _ROWS_BETWEEN_YIELDS == 0:
                 await asyncio.sleep(0)
+
+    async def _begin(self, lane: Lane, row: ClaimedCancellation) -> None:
+        if time.monotonic() >= row.deadline:
+            self._hand.drop(row)  # whoever claims it next has the time
+        elif self._stopping:
+            self._give_back(row)
+        else:
+            await self._attempt(lane, row)
+
+    def _give_back(self, row: ClaimedCancellation) -> None:
+        """For whoever claims it next; nothing was done."""
+        self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
 
     async def _attempt(self, lane: Lane, row: ClaimedCancellation) -> None:
         started = time.monotonic()
@@ -231,8 +240,7 @@ class Teardown:
         """Gives back what was not begun, waits for what was, and writes it all."""
         for lane in self._lanes.values():
             while not lane.queue.empty():
-                row = lane.queue.get_nowait()
-                self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
+                self._give_back(lane.queue.get_nowait())
         while any(lane.busy for lane in self._lanes.values()):
             self._idle.clear()
             await self._idle.wait()
