@@ -6,6 +6,7 @@ It knows paths, bodies and what an answer says; how requests travel is in `kuber
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
 JOB = JOBS + "/{name}"
 ALL_JOBS = "/apis/batch/v1/jobs"
 PODS = "/api/v1/namespaces/{namespace}/pods"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _PAGE = "500"
 _RESTARTS = 3
 _FINISHED: dict[str, JobFinished] = {"Complete": "succeeded", "Failed": "failed"}
@@ -34,7 +36,7 @@ class KubernetesJobs:
         self._namespaces = namespaces
 
     async def get(self, namespace: str, name: str) -> Job | None:
-        answer = await self.calls.call("GET", JOB, names={"namespace": namespace, "name": name})
+        answer = await self.calls.call("GET", JOB, names=_names(namespace, name))
         if answer.status == 404:  # noqa: PLR2004
             _must_name_the_job(answer, name)
             return None
@@ -60,7 +62,7 @@ class KubernetesJobs:
         answer = await self.calls.call(
             "DELETE",
             JOB,
-            names={"namespace": namespace, "name": name},
+            names=_names(namespace, name),
             body={
                 "kind": "DeleteOptions",
                 "apiVersion": "v1",
@@ -128,6 +130,13 @@ def list_page(answer: Answer) -> dict[str, Any]:
     ):
         raise TemporaryError("not_kubernetes", f"answer {answer.status} is not a list")
     return page
+
+
+def _names(namespace: str, name: str) -> dict[str, str]:
+    """An empty name would mean every Job of the namespace, and dots another place."""
+    if not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
+        raise TemporaryError("invalid_name", f"{namespace!r}, {name!r} cannot be the name of a Job")
+    return {"namespace": namespace, "name": name}
 
 
 def _must_name_the_job(answer: Answer, name: str) -> None:
