@@ -43,6 +43,8 @@ class Api:
     def _one(self, info: RequestInfo, resource: Resource, query: Mapping[str, str], body: Any, kind: str) -> Answer:
         if info.verb not in ("get", "update", "patch", "delete"):
             raise not_allowed()
+        if info.verb == "delete":
+            check_policy(_options(query, body))
         stored = self._find(info, resource)
         match info.verb:
             case "get":
@@ -75,7 +77,6 @@ class Api:
 
     def _delete(self, stored: Object, resource: Resource, query: Mapping[str, str], body: Any) -> Answer:
         options = _options(query, body)
-        check_policy(options)
         deleted = delete(self._store, resource, stored, options)
         if deleted.gone and not resource.returns_deleted:
             return 200, success(resource, deleted.object["metadata"])

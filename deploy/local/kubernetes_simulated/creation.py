@@ -32,6 +32,9 @@ def create(store: Store, resource: Resource, namespace: str, body: Object) -> Ob
         raise already_exists(resource, name)
     for field in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(field, None)
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if not metadata.get(field):
+            metadata.pop(field, None)
     metadata["uid"] = str(uuid.uuid4())
     metadata["creationTimestamp"] = clock.now()
     obj = {**body, "metadata": metadata}

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 from deploy.local.kubernetes_simulated import clock
 from deploy.local.kubernetes_simulated.resources import JOBS, NAMESPACES, PODS, Object, Resource
-from deploy.local.kubernetes_simulated.status import invalid, precondition_failed
-from deploy.local.kubernetes_simulated.store import Store
+from deploy.local.kubernetes_simulated.status import Problem, invalid_fields, precondition_failed, storage_conflict
+from deploy.local.kubernetes_simulated.store import Store, key_of
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+_OPTIONS = Resource(group="meta.k8s.io", plural="deleteoptions", kind="DeleteOptions")
 _POLICIES = '"Foreground", "Background", "Orphan", "nil"'
 
 
@@ -59,7 +60,12 @@ def delete(store: Store, resource: Resource, obj: Object, options: DeleteOptions
     _set_finalizers(metadata, finalizers)
     waits = bool(metadata.get("deletionGracePeriodSeconds")) and resource is PODS
     if not finalizers and not waits:
-        return Deleted(object=store.remove(resource, {**obj, "metadata": metadata}), gone=True)
+        # A graceful end whose time is zero is written down first; anything else is removed as it was.
+        graceful = metadata.get("deletionGracePeriodSeconds") != obj["metadata"].get("deletionGracePeriodSeconds")
+        if options.version is not None and "finalizers" in obj["metadata"] and not graceful:
+            raise storage_conflict(resource, *key_of(obj), obj["metadata"]["resourceVersion"])
+        last = {**obj, "metadata": metadata} if graceful else obj
+        return Deleted(object=store.remove(resource, last), gone=True)
     if "deletionTimestamp" not in metadata:
         metadata["deletionTimestamp"] = clock.now()
         metadata["deletionGracePeriodSeconds"] = 0
@@ -156,16 +162,13 @@ def _terminate_namespace(store: Store, obj: Object) -> Object:
 
 
 def check_policy(options: DeleteOptions) -> None:
-    """Refuse contradictions and unknown policies, as the real server does."""
-    target = Resource(group="meta.k8s.io", plural="deleteoptions", kind="DeleteOptions")
-    if options.propagation is not None and options.orphan_dependents is not None:
-        problem = "orphanDependents and deletionPropagation cannot be both set"
-        raise invalid(target, "", "propagationPolicy", f'Invalid value: "{options.propagation}": {problem}')
-    if options.propagation not in (None, "Foreground", "Background", "Orphan"):
-        raise invalid(
-            target,
-            "",
-            "propagationPolicy",
-            f'Unsupported value: "{options.propagation}": supported values: {_POLICIES}',
-            "FieldValueNotSupported",
-        )
+    """Refuse contradictions and unknown policies, as the real server does before it looks for the object."""
+    policy, problems = options.propagation, []
+    if policy is not None and options.orphan_dependents is not None:
+        text = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+        problems.append(Problem(field="propagationPolicy", text=text, cause="FieldValueInvalid"))
+    if policy not in (None, "Foreground", "Background", "Orphan"):
+        text = f'Unsupported value: "{policy}": supported values: {_POLICIES}'
+        problems.append(Problem(field="propagationPolicy", text=text, cause="FieldValueNotSupported"))
+    if problems:
+        raise invalid_fields(_OPTIONS, "", problems)

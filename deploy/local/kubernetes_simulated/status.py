@@ -4,6 +4,7 @@ Raise one anywhere below the HTTP layer; `server` writes it. Wording is the real
 people match on it.
 """
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -67,6 +68,16 @@ def modified_meanwhile(resource: Resource, name: str) -> ApiError:
     return ApiError(failure(409, "Conflict", message, _about(resource, name)))
 
 
+def storage_conflict(resource: Resource, namespace: str, name: str, version: str) -> ApiError:
+    """A quirk of the real server: it compares the version asked for with the empty one of an update it left out."""
+    message = (
+        f'Operation cannot be fulfilled on {resource.qualified} "{name}": StorageError: invalid object, Code: 4, '
+        f"Key: /registry/{resource.plural}/{namespace}/{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
+        f"failed: ResourceVersion in precondition: , ResourceVersion in object meta: {version}"
+    )
+    return ApiError(failure(409, "Conflict", message, _about(resource, name)))
+
+
 def precondition_failed(resource: Resource, name: str, field: str, wanted: str, found: str) -> ApiError:
     """A DELETE whose uid or resourceVersion precondition does not hold; names the kind, not the plural."""
     hint = "deleted and then recreated" if field == "UID" else "modified"
@@ -78,15 +89,25 @@ def precondition_failed(resource: Resource, name: str, field: str, wanted: str, 
     return ApiError(failure(409, "Conflict", message, details))
 
 
-def invalid(resource: Resource, name: str, field: str, problem: str, cause: str = "FieldValueInvalid") -> ApiError:
-    message = f'{resource.qualified_kind} "{name}" is invalid: {field}: {problem}'
-    details = {
-        "name": name,
-        "group": resource.group,
-        "kind": resource.kind,
-        "causes": [{"reason": cause, "message": problem, "field": field}],
-    }
-    return ApiError(failure(422, "Invalid", message, details))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """What is wrong with one field."""
+
+    field: str
+    text: str
+    cause: str
+
+
+def invalid(resource: Resource, name: str, field: str, text: str, cause: str = "FieldValueInvalid") -> ApiError:
+    return invalid_fields(resource, name, [Problem(field=field, text=text, cause=cause)])
+
+
+def invalid_fields(resource: Resource, name: str, problems: list[Problem]) -> ApiError:
+    said = [f"{problem.field}: {problem.text}" for problem in problems]
+    listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+    causes = [{"reason": each.cause, "message": each.text, "field": each.field} for each in problems]
+    details = {"name": name, "group": resource.group, "kind": resource.kind, "causes": causes}
+    return ApiError(failure(422, "Invalid", f'{resource.qualified_kind} "{name}" is invalid: {listed}', details))
 
 
 def bad_request(message: str) -> ApiError:
