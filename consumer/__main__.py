@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, get_args
 from uuid import UUID
 
 import structlog
@@ -14,17 +13,18 @@ import typer
 from rich.console import Console
 
 from consumer import logs, operator_views
-from consumer.app import database, outcome_events, service
+from consumer.app import database, service
 from consumer.audit.cli import app as audit_app
-from consumer.errors import CancellationError
+from consumer.garbage import search_rarely
 from consumer.migrate import app as migrate_app
+from consumer.parts import outcome_events
 from consumer.resolve import Resolution, resolve
 from consumer.settings import ALL_LOOPS, ConsumerSettings, Loop, load_settings
+from consumer.terminal import ask
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(audit_app, name="audit")
-T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -55,7 +55,7 @@ def status(
         async with database(settings) as opened:
             return await operator_views.status(opened, evaluation_id, Console(), as_json=as_json)
 
-    sys.exit(0 if _ask(show()) else 1)
+    sys.exit(0 if ask(show()) else 1)
 
 
 @app.command()
@@ -72,7 +72,7 @@ def stuck(
         async with database(settings) as opened:
             await operator_views.stuck(opened, older_than, limit, Console(), as_json=as_json)
 
-    _ask(show())
+    ask(show())
 
 
 @app.command(name="resolve")
@@ -93,7 +93,7 @@ def resolve_by_hand(
             events = outcome_events(settings)
             return await resolve(opened, events, evaluation_id, resolution, cleanup_deadline=settings.cleanup_time)
 
-    Console().print(f"Cancellation {_ask(close())} of evaluation {evaluation_id} is closed as {outcome}.")
+    Console().print(f"Cancellation {ask(close())} of evaluation {evaluation_id} is closed as {outcome}.")
 
 
 def _loops(text: str) -> list[Loop]:
@@ -104,18 +104,11 @@ def _loops(text: str) -> list[Loop]:
     return [loop for loop in ALL_LOOPS if loop in names]
 
 
-def _ask(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except CancellationError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
-        raise SystemExit(1) from None
-
-
 async def _serve(settings: ConsumerSettings, loops: list[Loop], clusters: list[str]) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    search_rarely()
     async with service(settings, loops, clusters) as (_, port):
         _log.info("The service runs.", action="started", loops=loops, worker=settings.worker, http_port=port)
         await stopped.wait()

@@ -16,8 +16,9 @@ import uvloop
 
 from consumer import logs
 from consumer.app import database
-from consumer.parts import Parts
+from consumer.garbage import search_rarely
 from consumer.metrics import Metrics
+from consumer.parts import Parts
 from consumer.settings import ConsumerSettings, load_settings
 from consumer.sightings import Sightings
 from consumer.supervisor import Loop, Supervisor
@@ -28,6 +29,7 @@ from tests.bench.reader import write
 async def serve(settings: ConsumerSettings, begun_file: str) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    search_rarely()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         parts = Parts(settings, await stack.enter_async_context(database(settings)), metrics)

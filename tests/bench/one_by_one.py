@@ -17,9 +17,9 @@ import asyncpg
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from consumer.parts import outcome_events
 from consumer.decisions import Accepted, Asked, EvaluationSeen, decide
 from consumer.messages import Message, pack_headers
+from consumer.parts import outcome_events
 from consumer.received import ReceivedCommand, received
 from consumer.settings import ConsumerSettings, load_settings
 from schemas.events import Evidence
