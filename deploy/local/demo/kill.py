@@ -104,7 +104,7 @@ def _mortal(desk: Desk) -> list[str]:
 
 def _killed(desk: Desk, consumer: Consumer, held: tuple[UUID, ...]) -> Killed:
     consumer.child.kill()
-    text = f"{consumer.name} (process {consumer.child.pid}) is killed; it held {len(held)} cancellations"
+    text = f"{consumer.name} (process {consumer.child.pid}) is killed; it held {len(held)} of them"
     desk.screen.step("process", "many", text)
     return Killed(consumer=consumer, at=time.monotonic(), held=held)
 
