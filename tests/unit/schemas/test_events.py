@@ -5,8 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.events import EVENT_TYPES, Evidence, PodEnded, dead_letter_id, event_id
-from tests.unit.schemas.examples import ACCEPTED, CANCELLED, NOON
+from schemas.commands import CancelEvaluation, RequestedBy
+from schemas.events import (
+    EVENT_TYPES,
+    Actor,
+    EvaluationArtifactsCleaned,
+    EvaluationCancelled,
+    Evidence,
+    KeptArtifact,
+    PodEnded,
+    dead_letter_id,
+    event_id,
+)
+from schemas.kafka import decode_command, decode_event, encode_command, encode_event
+from tests.unit.schemas.examples import ACCEPTED, CANCELLED, EVALUATION, NOON, as_read, envelope
 
 triples = st.tuples(st.text(max_size=5), st.text(max_size=5), st.text(max_size=5))
 
@@ -56,3 +68,36 @@ def test_no_list_grows_without_bound() -> None:
 
 def test_what_was_accepted_is_told_again_when_it_is_cancelled() -> None:
     assert ACCEPTED.model_dump().items() <= CANCELLED.model_dump().items()
+
+
+def test_the_largest_events_and_commands_can_still_be_read() -> None:
+    name = "ж" * 256
+    actor = Actor(kind="user", id=name)
+    text = "\U0001f680" * 1024
+    cancelled = EvaluationCancelled(
+        **{**dict(ACCEPTED), "team_id": name, "requested_by": actor, "reason": text},
+        command_ids=(name,) * 100,
+        command_count=2**63 - 1,
+        cancelled_at=NOON,
+        evidence=Evidence(
+            job=name, pods=(PodEnded(name=name, gone_at=NOON),) * 100, resolved_by=actor, resolve_reason=text
+        ),
+    )
+    cleaned = EvaluationArtifactsCleaned(
+        evaluation_id=EVALUATION,
+        cancellation_id=EVALUATION,
+        team_id=name,
+        state="partial",
+        kept=(KeptArtifact(key=text, why="request"),) * 100,
+        failed_codes={f"{number:03}{'ж' * 254}": 2**63 - 1 for number in range(100)},
+        finished_at=NOON,
+    )
+    for event in (cancelled, cleaned):
+        encoded = encode_event(envelope(type(event).__name__), event)
+        assert decode_event(as_read(encoded))[1] == event
+    command = CancelEvaluation(
+        evaluation_id=EVALUATION,
+        requested_by=RequestedBy(kind="user", id=name, team_ids=("\x01" * 512,) * 100),
+        reason=text,
+    )
+    assert decode_command(as_read(encode_command(envelope("CancelEvaluation"), command)))[1] == command
