@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from consumer import migrations
 from consumer.migrations.reader_role import READER_ROLE, role_sql
 from consumer.settings import ConsumerSettings, load_settings
+from consumer.terminal import ask
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the database and the topics.")
 
@@ -27,14 +27,14 @@ def upgrade(
     if sql:
         print(migrations.sql(settings.evaluations_table))  # noqa: T201  # for a file or a pipe
         return
-    asyncio.run(migrations.upgrade(settings.postgres_dsn.get_secret_value(), settings.evaluations_table))
+    ask(migrations.upgrade(settings.postgres_dsn.get_secret_value(), settings.evaluations_table))
     Console().print("The database is at this version's schema.")
 
 
 @app.command()
 def check() -> None:
     """Exit with 1 and a sentence when the database is not at this version's schema."""
-    problem = asyncio.run(migrations.check(load_settings().postgres_dsn.get_secret_value()))
+    problem = ask(migrations.check(load_settings().postgres_dsn.get_secret_value()))
     if problem is not None:
         print(problem, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
         raise SystemExit(1)
@@ -49,7 +49,7 @@ def role(
     if sql:
         print(role_sql(), end="")  # noqa: T201  # for a file or a pipe
         return
-    asyncio.run(migrations.make_role(load_settings().postgres_dsn.get_secret_value()))
+    ask(migrations.make_role(load_settings().postgres_dsn.get_secret_value()))
     Console().print(f"The role {READER_ROLE} can read what the HTTP endpoint needs.")
 
 
@@ -58,7 +58,7 @@ def topics(
     replication_factor: Annotated[int, typer.Option(help="Copies of each partition; -1: the broker's default.")] = -1,
 ) -> None:
     """Create the three topics where they are missing. Existing ones are left as they are."""
-    created = asyncio.run(create_topics(load_settings(), replication_factor))
+    created = ask(create_topics(load_settings(), replication_factor))
     Console().print(f"Created: {', '.join(created) or 'nothing, all were there'}.")
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import SettingsError
 
 from consumer.migrations.evaluations import EvaluationsTable
-from schemas.kafka_settings import KafkaSettings
+from schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
 
 Loop = Literal["intake", "teardown", "cleanup", "outbox", "reconcile"]
 ALL_LOOPS: Final[tuple[Loop, ...]] = ("intake", "teardown", "cleanup", "outbox", "reconcile")
@@ -137,8 +138,10 @@ def read_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         problems = "\n".join(
-            f"  EVALUATION_CANCEL_{'.'.join(str(part) for part in e['loc']).upper() or '(together)'}: {e['msg']}"
+            f"  {ENVIRONMENT_PREFIX}{'.'.join(str(part) for part in e['loc']).upper() or '(together)'}: {e['msg']}"
             for e in error.errors(include_input=False, include_url=False)
         )
-        print(f"The settings are not usable:\n{problems}", file=sys.stderr)  # noqa: T201  # no logs yet
-        raise SystemExit(2) from None
+    except SettingsError as error:
+        problems = f"  {ENVIRONMENT_PREFIX}*: {error}; lists and maps are JSON"
+    print(f"The settings are not usable:\n{problems}", file=sys.stderr)  # noqa: T201  # no logs yet
+    raise SystemExit(2)

@@ -58,7 +58,7 @@ async def open_pool(
     """
     return await asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=0,  # a service that is started during an outage waits like one that runs
         max_size=max_size,
         command_timeout=statement_timeout_ms / 1000 + 5,
         statement_cache_size=statement_cache_size,
