@@ -80,7 +80,7 @@ async def test_children_are_gone_when_the_body_fails() -> None:
     assert not children[0].log.parent.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_everything_is_gone_after_a_signal_ended_the_stand_itself(number: signal.Signals) -> None:
     stand = await asyncio.create_subprocess_exec(sys.executable, "-c", STAND, stdout=asyncio.subprocess.PIPE, stderr=-3)
     assert stand.stdout is not None

@@ -56,15 +56,13 @@ async def up() -> AsyncIterator[Up]:
     await process.wait()
 
 
-async def test_it_says_how_to_reach_each_part(up: Up) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_it_says_how_to_reach_each_part_and_a_signal_ends_it_leaving_nothing(
+    up: Up, number: signal.Signals
+) -> None:
     await up.read_until(STARTED)
     for part in ("Kafka", "postgresql://", "KUBECONFIG=", "http://"):
         assert part in up.output
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-async def test_a_signal_ends_it_and_nothing_stays_behind(up: Up, number: signal.Signals) -> None:
-    await up.read_until(STARTED)
     started, directory = up.descendants(), up.directory
     segment = (directory / "postgres" / "data" / "postmaster.pid").read_text().split("\n")[6].split()[1]
     assert len(started) >= 4
