@@ -12,6 +12,7 @@ import typer
 from consumer import logs
 from consumer.audit import parts
 from consumer.audit.cli_replay import replay_command
+from consumer.audit.cli_verify import verify_command
 from consumer.audit.object_store import probe
 from consumer.audit.running import ask
 from consumer.audit.settings import AuditSettings
@@ -20,6 +21,7 @@ from consumer.settings import read_settings
 app = typer.Typer(no_args_is_help=True, help="Tell, replay, archive and verify what was decided.")
 _log = structlog.get_logger(__name__)
 app.command(name="replay")(replay_command)
+app.command(name="verify")(verify_command)
 
 
 @app.command()

@@ -11,6 +11,8 @@ from typing import Any, Final
 import orjson
 
 from schemas.envelope import TYPE_PREFIX
+from schemas.events import bare_command_id
+from schemas.kafka import BARE_SOURCE
 from schemas.records import RawRecord
 
 DEAD_LETTER: Final = "DeadLetter"
@@ -64,19 +66,26 @@ def facts_of(record: RawRecord) -> Facts:
     if structured and data is not None:
         attributes = {k: str(v) for k, v in data.items() if k != "data" and v is not None}
         data = data.get("data") if isinstance(data.get("data"), dict) else None
-    kind = attributes.get("type", "").removeprefix(TYPE_PREFIX) or (COMMAND if data is not None else None)
+    kind = attributes.get("type", "").removeprefix(TYPE_PREFIX)
+    if not attributes and data is not None:
+        kind, attributes = COMMAND, _bare(record, data)
     return _of_message(kind, attributes, data or {})
 
 
-def _of_message(kind: str | None, attributes: dict[str, str], data: dict[str, Any]) -> Facts:
+def _bare(record: RawRecord, data: dict[str, Any]) -> dict[str, str]:
+    identity = _text(data.get("id")) or str(bare_command_id(record.topic, record.partition, record.offset))
+    return {"source": BARE_SOURCE, "id": identity}
+
+
+def _of_message(kind: str, attributes: dict[str, str], data: dict[str, Any]) -> Facts:
     asked_by = data.get("requested_by")
     asked_by = asked_by if isinstance(asked_by, dict) else {}
     teams = asked_by.get("team_ids")
     code = _text(data.get("code"))
-    decisions = _DECISIONS.get(kind or "", ())
+    decisions = _DECISIONS.get(kind, ())
     return Facts(
-        type=kind,
-        id=attributes.get("id") or _text(data.get("id")),
+        type=kind or None,
+        id=attributes.get("id"),
         source=attributes.get("source"),
         sequence=attributes.get("sequence"),
         causation=attributes.get("causationid"),
