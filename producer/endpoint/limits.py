@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _CLOSE: Final = {"connection": "close"}
+_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class RequestLimits:
@@ -31,6 +32,10 @@ class RequestLimits:
             return
         if sum(len(name) + len(value) for name, value in scope["headers"]) > self._header_bytes:
             await respond(send, 431, "The headers are too large")
+            return
+        if {name for name, _ in scope["headers"]} >= _LENGTHS:
+            # A proxy might believe the one and we the other, and what follows would be taken for a request.
+            await respond(send, 400, "The body has two lengths", _CLOSE)
             return
         declared = [value for name, value in scope["headers"] if name == b"content-length"]
         if declared and int(declared[0]) > self._body_bytes:  # h11 has checked that it is a number
@@ -54,7 +59,7 @@ class RequestLimits:
                 raise HTTPException(408, "The body did not arrive in time", headers=_CLOSE) from None
             size += len(message.get("body", b""))
             if size > self._body_bytes:
-                raise HTTPException(413, "The body is too large", headers=_CLOSE)
+                raise HTTPException(413, "The body is too large")
             complete = not message.get("more_body", False)
             return message
 
@@ -62,9 +67,9 @@ class RequestLimits:
 
 
 async def respond(send: Send, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
-    """A whole response from a middleware, after which the connection is closed."""
+    """A whole response from a middleware."""
     body = orjson.dumps({"detail": detail})
-    sent = {"content-type": "application/json", "content-length": str(len(body)), **_CLOSE, **(headers or {})}
+    sent = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
     raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
@@ -82,7 +87,9 @@ def impatient_protocol(seconds: float) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self.conn.their_state is h11.IDLE:
+            # Who goes on sending after the answer is let finish, so as to read it, but not for long.
+            answered = self.cycle is not None and self.cycle.response_complete
+            if self.conn.their_state is h11.IDLE or (answered and self.conn.their_state is h11.SEND_BODY):
                 self._set_timer()
             else:
                 self._unset_timer()

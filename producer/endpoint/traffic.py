@@ -39,7 +39,8 @@ class Traffic:
             await self._app(scope, receive, send)
             return
         if self.stopping:
-            await respond(send, 503, "This replica is stopping; repeat the request.", {"Retry-After": "1"})
+            elsewhere = {"Retry-After": "1", "connection": "close"}
+            await respond(send, 503, "This replica is stopping; repeat the request.", elsewhere)
             return
         await self._observed(scope, receive, send)
 

@@ -1,6 +1,5 @@
 """The endpoint with a consumer behind it, as the tests see them; and evaluations in any state a test needs."""
 
-import asyncio
 import json
 import sys
 import uuid
@@ -14,7 +13,6 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from consumer import migrations
 from consumer.outcome_events import OutcomeEvents
 from consumer.resolve import Resolution, resolve
 from consumer.store.database import Database
@@ -100,22 +98,19 @@ class Service:
 
 @asynccontextmanager
 async def service(
-    stack: Stack, dsn: str, topic_prefix: str, tokens: Issuer, *, kafka: Kafka | None = None, consumer: bool = True
+    stack: Stack, dsn: str, topic_prefix: str, tokens: Issuer, *, settings: Mapping[str, str] = FAST
 ) -> AsyncIterator[Service]:
     """A ready endpoint on a migrated database, with a consumer behind it."""
-    broker = kafka or stack.kafka
-    settings = kafka_settings(broker, topic_prefix)
-    await ensure_topics(broker, settings.topics.specs())
+    kafka = kafka_settings(stack.kafka, topic_prefix)
+    await ensure_topics(stack.kafka, kafka.topics.specs())
     async with AsyncExitStack() as parts:
-        if consumer:
-            child = start_consumer(stack, dsn, settings)
-            parts.push_async_callback(child.stop)
-        started = await parts.enter_async_context(endpoint(stack, dsn, settings, tokens, settings=FAST))
+        child = start_consumer(stack, dsn, kafka)
+        parts.push_async_callback(child.stop)
+        started = await parts.enter_async_context(endpoint(stack, dsn, kafka, tokens, settings=settings))
         database = await asyncpg.create_pool(dsn, min_size=1, max_size=4)
         parts.push_async_callback(database.close)
-        made = Service(stack=stack, dsn=dsn, kafka=settings, tokens=tokens, endpoint=started, database=database)
-        if consumer:
-            await _warm(made)
+        made = Service(stack=stack, dsn=dsn, kafka=kafka, tokens=tokens, endpoint=started, database=database)
+        await _warm(made)
         yield made
 
 
@@ -147,13 +142,3 @@ def start_consumer(stack: Stack, dsn: str, kafka: KafkaSettings) -> Child:
     }
     environment = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in named.items()}
     return stack.work.start("endpoint-consumer", [sys.executable, "-m", "consumer", "run"], environment=environment)
-
-
-async def migrated(stack: Stack, name: str) -> str:
-    dsn = await stack.postgres.create_database(name)
-    await migrations.upgrade(dsn)
-    return dsn
-
-
-async def same_time(*awaited: Any) -> list[Any]:
-    return list(await asyncio.gather(*awaited))
