@@ -18,7 +18,7 @@ import structlog
 
 from consumer.errors import CancellationError
 from consumer.jobs import Job
-from consumer.store import cancellations
+from consumer.store import cancellation_errors
 from consumer.store.database import Database
 
 _log = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ class LateJobs:
         if not candidates:
             return []
         async with self._database.connection() as tx:
-            ended = await cancellations.that_cancelled(tx, sorted({identity for _, identity in candidates}))
+            ended = await cancellation_errors.that_cancelled(tx, sorted({identity for _, identity in candidates}))
         return [(job, identity, ended[identity]) for job, identity in candidates if identity in ended]
 
     async def _take_down(
@@ -83,7 +83,7 @@ class LateJobs:
     ) -> None:
         async with self._database.connection() as tx:
             detail = f"Job {job.namespace}/{job.name} ({job.uid}) ran after the evaluation was cancelled; deleted"
-            await cancellations.remember_late_job(tx, cancellation_id, detail)
+            await cancellation_errors.remember_late_job(tx, cancellation_id, detail)
         await jobs.delete(job.namespace, job.name, job.uid)
         _log.warning(
             "A Job that appeared after its evaluation was cancelled is taken down.",

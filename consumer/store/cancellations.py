@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
+from consumer.store import cancellation_errors
 from consumer.store.database import Row, Transaction, fetch
 
 OPEN = """
@@ -91,19 +92,6 @@ AS r (id, attempt, pause, evidence, code, text, nothing_deleted)
 WHERE c.id = r.id AND c.attempts = r.attempt AND c.phase IN ('accepted', 'stopping')
 """
 
-# Bounded: from the twentieth on, the latest takes the last place and counts how many it stands for.
-REMEMBER_ERRORS = """
-INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
-SELECT r.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
-              WHERE x.cancellation_id = r.id), r.attempt, r.code, r.text, now()
-FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) AS r (id, attempt, code, text)
-JOIN evaluation_cancel.cancellations c ON c.id = r.id AND c.attempts = r.attempt
-WHERE NOT EXISTS (SELECT FROM evaluation_cancel.cancellation_errors x
-                  WHERE x.cancellation_id = r.id AND x.attempt = r.attempt)
-ON CONFLICT (cancellation_id, number) DO UPDATE
-SET attempt = excluded.attempt, code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.times + 1
-"""
-
 ENDED_COLUMNS = """
     c.id, c.evaluation_id, c.team_id, c.command_source, c.command_id, c.actor_kind, c.actor_id, c.reason,
     c.status_before, c.requested_at, c.accepted_at, c.ended_at, c.traceparent, c.correlation_id, c.phase,
@@ -148,22 +136,6 @@ WHERE claimed_by = $1 AND phase IN ('accepted', 'stopping')
 TAKE_OVER = """
 UPDATE evaluation_cancel.cancellations SET attempts = attempts + 1
 WHERE id = $1 AND phase IN ('accepted', 'stopping') RETURNING attempts, evaluation_id, evidence
-"""
-
-
-THAT_CANCELLED = """
-SELECT e.id AS evaluation_id, c.id FROM evaluation_cancel.read_evaluations($1) e
-JOIN evaluation_cancel.cancellations c ON c.evaluation_id = e.id AND c.phase = 'cancelled'
-WHERE e.status = 'cancelled'
-"""
-
-REMEMBER_LATE_JOB = """
-INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
-SELECT c.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
-              WHERE x.cancellation_id = c.id), c.attempts, 'late_job', $2, now()
-FROM evaluation_cancel.cancellations c WHERE c.id = $1
-ON CONFLICT (cancellation_id, number) DO UPDATE
-SET code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.times + 1
 """
 
 
@@ -265,13 +237,7 @@ async def put_back(tx: Transaction, rows: Sequence[PutBack]) -> None:
     )
     failed = [r for r in rows if r.code is not None]
     if failed:
-        await tx.execute(
-            REMEMBER_ERRORS,
-            [r.id for r in failed],
-            [r.attempt for r in failed],
-            [r.code for r in failed],
-            [r.text for r in failed],
-        )
+        await cancellation_errors.remember(tx, failed)
 
 
 async def end(tx: Transaction, rows: Sequence[Ending], cleanup_deadline: timedelta) -> list[Row]:
@@ -308,13 +274,3 @@ async def release(tx: Transaction, worker: str) -> None:
 async def take_over(tx: Transaction, cancellation_id: UUID) -> Row | None:
     """Makes every holder's attempt stale; None when it is not open."""
     return cast("Row | None", await tx.fetchrow(TAKE_OVER, cancellation_id))
-
-
-async def that_cancelled(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Of those evaluations that are cancelled, the cancellation that did it."""
-    return {row["evaluation_id"]: row["id"] for row in await fetch(tx, THAT_CANCELLED, evaluation_ids)}
-
-
-async def remember_late_job(tx: Transaction, cancellation_id: UUID, detail: str) -> None:
-    """Keeps, beside the errors of its attempts, that a Job appeared after the end."""
-    await tx.execute(REMEMBER_LATE_JOB, cancellation_id, detail)
