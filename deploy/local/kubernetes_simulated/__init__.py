@@ -2,6 +2,10 @@
 
 Its rules were compared with kube-apiserver 1.36 by the suite tests/integration/kubernetes, which runs against both.
 Start reading at `simulator` (the whole), `server` (a request's way), `deletion` and `garbage` (what a DELETE does).
+
+Known to differ: HTTP/1.1 and JSON only, no managedFields, no events, no scheduler, a pod that was lost is replaced at
+once instead of after a pause, a list of a future version fails at once instead of after three seconds, and a priority
+level without shares serves nobody. What it does not know (dry run, server-side apply, indexed Jobs) it refuses.
 """
 
 from deploy.local.cluster import Cluster

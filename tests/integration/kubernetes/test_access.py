@@ -4,13 +4,15 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.local.cluster import Cluster
+from deploy.local.kubernetes_api import CONSUMER_RULES, with_rights
 from tests.integration.kubernetes.conftest import session_of
-from tests.integration.kubernetes.raw import Raw, foreground
+from tests.integration.kubernetes.raw import Raw, foreground, job
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
@@ -130,6 +132,28 @@ async def test_a_service_account_acts_with_its_token(api: Raw, cluster: Cluster)
 
 async def _own_code(own: Raw, name: str) -> int:
     return (await own.job(name)).code
+
+
+async def test_the_consumer_s_rules_are_enough_for_what_it_calls_and_for_no_more(
+    api: Raw, cluster: Cluster, tmp_path: Path
+) -> None:
+    limited = await with_rights(cluster, tmp_path, f"consumer-{api.namespace}", CONSUMER_RULES)
+    async with session_of(cluster, limited.token) as session:
+        own = Raw(session, api.namespace)
+        created = await api.running_job("its")
+        await api.until(lambda: _own_code(own, "its"), 200)
+        for path in (own.jobs, own.pods, "/apis/batch/v1/jobs", "/api/v1/pods"):
+            assert (await own.get(path, limit="1")).code == 200, path
+            async with own.watch(path, timeoutSeconds="1") as watch:
+                assert watch
+        assert (await own.call("POST", own.jobs, job("new"))).code == 403
+        assert (await own.call("PATCH", f"{own.jobs}/its", {}, kind="application/merge-patch+json")).code == 403
+        assert (await own.call("DELETE", own.jobs, {"propagationPolicy": "Background"})).code == 403
+        (pod,) = (await own.get(own.pods)).names
+        assert (await own.get(f"{own.pods}/{pod}")).code == 403
+        assert (await own.call("DELETE", f"{own.pods}/{pod}")).code == 403
+        assert (await own.delete_job("its", foreground(created.uid))).code == 200
+        await api.until(lambda: api.is_gone(f"{own.jobs}/its"))
 
 
 async def test_one_can_ask_what_one_may_do(api: Raw, user: str) -> None:
