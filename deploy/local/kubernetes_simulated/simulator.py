@@ -84,6 +84,8 @@ class Simulator:
             "pods_come_late": self.pods_come_late,
             "jobs_go_before_their_pods": self.jobs_go_before_their_pods,
             "close_watches": self.watches.close,
+            "pause_watches": self.watches.pause,
+            "resume_watches": self.watches.resume,
             "compact": self.compact,
             "freeze_cache": self.freeze_cache,
             "thaw_cache": self.thaw_cache,

@@ -76,15 +76,25 @@ class Watches:
         """Seconds between bookmarks; one more comes two seconds before a watch's own end."""
         self._store = store
         self._open: set[Watcher] = set()
+        self._telling = asyncio.Event()
+        self._telling.set()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def pause(self) -> None:
+        """Keep every watch open and tell it nothing, as behind a connection that is dead without knowing it."""
+        self._telling.clear()
+
+    def resume(self) -> None:
+        self._telling.set()
 
     def close(self, *, abruptly: bool = False) -> int:
         """End every watch: by a clean end of the stream, or by cutting the connection."""
         for watcher in self._open:
             watcher.abort = abruptly
             watcher.queue.put_nowait(None)
+        self.resume()
         return len(self._open)
 
     async def serve(
@@ -141,6 +151,7 @@ class Watches:
         bookmark_at = min(time.monotonic() + self.bookmark_every, end - _BOOKMARK_BEFORE_END)
         while (left := end - time.monotonic()) > 0:
             changes, ended = await _next(watcher, min(left, _LOOK_FOR_DISCONNECT, self.bookmark_every))
+            await self._telling.wait()
             if ended and watcher.abort:
                 if request.transport is not None:
                     request.transport.abort()

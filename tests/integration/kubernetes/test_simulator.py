@@ -137,6 +137,19 @@ async def _open(simulator: Simulator) -> int:
     return len(simulator.watches)
 
 
+async def test_a_watch_can_fall_silent_without_ending(simulator: Simulator, api: Raw) -> None:
+    version = (await api.get(api.jobs)).version
+    async with api.watch(api.jobs, resourceVersion=version) as watch:
+        simulator.watches.pause()
+        await api.create_job("one", suspend=True)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await watch.next()
+    async with api.watch(api.jobs, resourceVersion=version) as watch:
+        simulator.watches.resume()
+        assert (await watch.next())["type"] == "ADDED"
+
+
 async def test_a_watch_whose_client_is_gone_is_forgotten(simulator: Simulator, api: Raw) -> None:
     async with session_of(simulator.cluster) as session, Raw(session, "default").watch(api.jobs):
         await api.until(lambda: _open(simulator), 1)
