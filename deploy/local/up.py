@@ -73,7 +73,11 @@ async def to_try(running: System) -> list[str]:
         ("kubectl", f"kubectl get jobs,pods --namespace {running.namespace}"),
         ("curl", f"curl --silent {consumer.url}/metrics"),
     ]
-    there = [command for needed, command in programs if needed is None or shutil.which(needed)]
+    # kubectl sends no token over plain HTTP, which is all that the simulated API server speaks.
+    useless = {"kubectl"} if running.stack.cluster.kind == "simulated" else set()
+    there = [
+        command for needed, command in programs if needed is None or (needed not in useless and shutil.which(needed))
+    ]
     return [
         "In another shell, first the settings and the path:",
         "",
