@@ -24,6 +24,7 @@ from consumer.errors import scrub
 from consumer.finisher import Finisher
 from consumer.quiet import Quiet
 
+_UNSTORABLE_PAUSE = 300.0
 _log = structlog.get_logger(__name__)
 
 
@@ -65,7 +66,7 @@ class Cleanup:
         self._limits = limits or CleanupLimits()
         self._now = now
         self._finisher: Finisher[ClaimedCleanup, CleanupOutcome] = Finisher(
-            store.finish_cleanups, self._written, what="cleanups"
+            store.finish_cleanups, self._written, instead=_unstorable, what="cleanups"
         )
         self._running: set[asyncio.Task[None]] = set()
         self._quiet = Quiet()
@@ -167,3 +168,8 @@ class Cleanup:
             return
         ids = {"cancellation_id": str(row.id), "evaluation_id": str(row.evaluation_id)} if row else {}
         _log.warning(sentence, action=action, code=code, detail=detail[:300], held_back=held_back, **ids)
+
+
+def _unstorable(row: ClaimedCleanup, error: Exception) -> CleanupOutcome:
+    """In place of an outcome that no column or event can hold: the row as it was, to be tried again now and then."""
+    return RetryCleanup(report=row.report, code="unstorable", detail=scrub(str(error)), retry_in=_UNSTORABLE_PAUSE)

@@ -126,6 +126,15 @@ class KafkaCommandReader:
         committed = await asyncio.wait_for(client.committed(partition), _CALL_TIMEOUT)
         first = (await asyncio.wait_for(client.beginning_offsets([partition]), _CALL_TIMEOUT))[partition]
         position = saved if committed is None else min(saved, committed)
+        if 0 < position < first:
+            _log.error(
+                "Commands were deleted from their topic before they were read; their senders have had no answer.",
+                action="commands_lost_to_retention",
+                topic=partition.topic,
+                partition=partition.partition,
+                from_offset=position,
+                to_offset=first - 1,
+            )
         client.seek(partition, max(position, first))
 
     async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:

@@ -67,15 +67,24 @@ class Decide:
         """Decides commands whose evaluation was locked by somebody else when they came."""
         async with self._database.transaction() as tx:
             work = DecisionBatch(self._events, await commands.database_time(tx))
-            waiting = await commands.undecided(tx, limit)
-            seen = await self._see(tx, sorted({c.evaluation_id for c in waiting})) if waiting else {}
-            free = [c for c in waiting if seen.get(c.evaluation_id) is not LOCKED]
+            free, seen = await self._free(tx, limit)
             if free:
                 still = await commands.lock_undecided(tx, [c.key for c in free])
                 work.decide([c for c in free if c.key in still], seen)
                 await commands.decide(tx, work.rows)
             await self._write(tx, work)
         return _decided(work)
+
+    async def _free(self, tx: Transaction, limit: int) -> tuple[list[ReceivedCommand], dict[UUID, EvaluationSeen]]:
+        """Undecided commands whose evaluation is free by now; many of one that is not hide nobody else's."""
+        locked: set[UUID] = set()
+        while waiting := await commands.undecided(tx, limit, list(locked)):
+            seen = await self._see(tx, sorted({c.evaluation_id for c in waiting}))
+            free = [c for c in waiting if seen.get(c.evaluation_id) is not LOCKED]
+            if free:
+                return free, seen
+            locked.update(seen)
+        return [], {}
 
     async def _see(self, tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, EvaluationSeen]:
         """Locks the evaluations and reads their fences, which must come after: a read beside the lock is stale."""

@@ -45,6 +45,10 @@ class Refusal(CancellationError):  # noqa: N818  # a refusal is an answer, not a
     """A definite no: nothing was changed by the call."""
 
 
+class Unstorable(CancellationError):  # noqa: N818  # names the value, as `Refusal` names the answer
+    """Postgres will never take one of these values; halve the batch to find out which."""
+
+
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """Seconds out of a `Retry-After` header, which holds seconds or a date; None when nothing is usable."""
     if not value:

@@ -8,7 +8,9 @@ import orjson
 from pydantic import TypeAdapter
 
 from consumer.cancellations import TeardownEvidence
+from consumer.errors import scrub
 from schemas.events import Actor, Evidence, PodEnded
+from schemas.fields import MAX_IDENTIFIER_BYTES
 
 MAX_LISTED: Final = 100
 _EVIDENCE: Final = TypeAdapter(TeardownEvidence)
@@ -28,10 +30,15 @@ def published_evidence(evidence: TeardownEvidence) -> Evidence:
     """At most a hundred pods, with when each was seen gone, and how many there were."""
     pods = [PodEnded(name=p.name, gone_at=p.gone_at) for p in evidence.pods if p.gone_at is not None]
     return Evidence(
-        job=evidence.job or "unknown",
+        job=_identifier(evidence.job) or "unknown",
         job_finished=evidence.job_finished,
         pods=tuple(pods[:MAX_LISTED]),
         pod_count=max(evidence.pod_count, len(evidence.pods)),
         resolved_by=None if evidence.resolved_by is None else Actor(kind="user", id=evidence.resolved_by),
         resolve_reason=evidence.resolve_reason,
     )
+
+
+def _identifier(text: str | None) -> str:
+    """An orchestrator's own word for a Job may be anything; an event holds so much of it at most."""
+    return scrub(text or "", MAX_IDENTIFIER_BYTES // 4)

@@ -15,11 +15,14 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from consumer.batching import Batcher
+from consumer.errors import Unstorable
 from consumer.quiet import Quiet
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _AFTER_DEADLINE = 30.0
+_HALVINGS = 20
+"""As many as any batch takes to come down to one row; beyond that it is a fault like any other."""
 _log = structlog.get_logger(__name__)
 
 
@@ -42,13 +45,16 @@ class Finisher(Generic[Row, Result]):
         write: Callable[[Sequence[tuple[Row, Result]]], Awaitable[None]],
         written: Callable[[Sequence[tuple[Row, Result]]], None],
         *,
+        instead: Callable[[Row, Exception], Result],
         what: str,
         size: int = 500,
         linger: float = 0.002,
         in_flight: int = 2,
     ) -> None:
+        """`instead` gives what is written of a row whose result can never be stored."""
         self._write = write
         self._written = written
+        self._instead = instead
         self._what = what
         self._quiet = Quiet()
         self._batches: Batcher[tuple[Row, Result]] = Batcher(
@@ -69,6 +75,17 @@ class Finisher(Generic[Row, Result]):
         while batch:
             try:
                 await self._write(batch)
+            except (Unstorable, ValueError) as error:
+                # A ValueError is a value that an event cannot hold; whose it is, halving finds out.
+                self._tell(error, len(batch))
+                if len(batch) > 1:
+                    await self._finish(batch[: len(batch) // 2])
+                    batch = batch[len(batch) // 2 :]
+                else:
+                    batch = [(row, self._instead(row, error)) for row, _ in batch]
+                failures += 1
+                if failures <= _HALVINGS:
+                    continue
             except Exception as error:  # noqa: BLE001  # whatever it is, the rows are still held
                 failures += 1
                 self._tell(error, len(batch))

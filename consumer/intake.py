@@ -14,12 +14,11 @@ import structlog
 
 from consumer.dead_letters import unstorable
 from consumer.decide import Batch, Decide, Decided
-from consumer.errors import TemporaryError
+from consumer.errors import TemporaryError, Unstorable
 from consumer.messages import Message
 from consumer.outcome_events import OutcomeEvents
 from consumer.received import ReceivedCommand, received
 from consumer.retrying import Pauses
-from consumer.store.database import Unstorable
 from schemas.kafka import RawRecord, UndecodableRecord, decode_command
 
 _log = structlog.get_logger(__name__)

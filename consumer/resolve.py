@@ -12,7 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from consumer.cancellations import TeardownEvidence
-from consumer.errors import Refusal, TemporaryError
+from consumer.errors import Refusal, TemporaryError, scrub
 from consumer.evidence import dump_evidence, load_evidence, published_evidence
 from consumer.finish import record_end
 from consumer.outcome_events import OutcomeEvents
@@ -49,7 +49,9 @@ async def resolve(
         if fence is None or row is None:
             raise Refusal("not_open", f"evaluation {evaluation_id} has no open cancellation")
         evidence = replace(
-            load_evidence(row["evidence"]), resolved_by=resolution.operator, resolve_reason=resolution.reason
+            load_evidence(row["evidence"]),
+            resolved_by=scrub(resolution.operator, 128),
+            resolve_reason=scrub(resolution.reason, 800),
         )
         ended = await cancellations.end(
             tx, [_ending(fence["id"], row["attempts"], evidence, resolution)], cleanup_deadline
@@ -66,5 +68,7 @@ def _ending(cancellation: UUID, attempt: int, evidence: TeardownEvidence, resolu
         phase=resolution.outcome,
         evidence=dump_evidence(evidence),
         code="resolved" if resolution.outcome == "failed" else None,
-        text=f"resolved by {resolution.operator}: {resolution.reason}" if resolution.outcome == "failed" else None,
+        text=f"resolved by {evidence.resolved_by}: {evidence.resolve_reason}"
+        if resolution.outcome == "failed"
+        else None,
     )

@@ -15,13 +15,15 @@ from uuid import UUID
 import structlog
 
 from consumer.batching import Batcher
-from consumer.cancellations import ClaimedCancellation, Outcome, StillStopping
+from consumer.cancellations import ClaimedCancellation, Outcome, Retry, StillStopping
+from consumer.errors import scrub
 from consumer.finisher import Finisher
 from consumer.quiet import Quiet
 from consumer.teardown_port import CancellationStore, TeardownLimits
 from consumer.watch import Change
 
 _MOST_AWAITED = 100_000
+_UNSTORABLE_PAUSE = 300.0
 _log = structlog.get_logger(__name__)
 
 
@@ -50,7 +52,11 @@ class InHand:
         self._awaited: set[UUID] = set()
         self._quiet = Quiet()
         self._finisher: Finisher[ClaimedCancellation, Outcome] = Finisher(
-            store.finish_cancellations, self._written, what="cancellations", size=limits.batch
+            store.finish_cancellations,
+            self._written,
+            instead=_unstorable,
+            what="cancellations",
+            size=limits.batch,
         )
         self._intents: Batcher[tuple[ClaimedCancellation, asyncio.Future[bool]]] = Batcher(
             self._record_intents, size=limits.batch, linger=0.0, in_flight=2
@@ -141,3 +147,9 @@ class InHand:
         held_back = self._quiet.allow(action)
         if held_back is not None:
             _log.warning(sentence, action=action, detail=f"{type(error).__name__}: {error}"[:300], held_back=held_back)
+
+
+def _unstorable(row: ClaimedCancellation, error: Exception) -> Outcome:
+    """In place of an outcome that no column or event can hold: the row as it was, to be tried again now and then."""
+    detail = scrub(str(error))
+    return Retry(evidence=row.evidence, code="unstorable", detail=detail, retry_in=_UNSTORABLE_PAUSE, refused=False)

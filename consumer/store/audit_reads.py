@@ -18,9 +18,9 @@ FROM evaluation_cancel.commands WHERE evaluation_id = ANY ($1) ORDER BY received
 
 # In two halves, because each of them has an index of its own.
 CANCELLATIONS = """
-SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1) AND phase IN ('accepted', 'stopping')
+SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1) AND ended_at IS NULL
 UNION ALL
-SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1) AND phase IN ('cancelled', 'failed')
+SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1) AND ended_at IS NOT NULL
 ORDER BY accepted_at
 """
 
@@ -46,10 +46,10 @@ SELECT evaluation_id FROM (
      ORDER BY evaluation_id LIMIT $2)
     UNION
     (SELECT DISTINCT evaluation_id FROM evaluation_cancel.cancellations
-     WHERE evaluation_id > $1 AND phase IN ('accepted', 'stopping') ORDER BY evaluation_id LIMIT $2)
+     WHERE evaluation_id > $1 AND ended_at IS NULL ORDER BY evaluation_id LIMIT $2)
     UNION
     (SELECT DISTINCT evaluation_id FROM evaluation_cancel.cancellations
-     WHERE evaluation_id > $1 AND phase IN ('cancelled', 'failed') ORDER BY evaluation_id LIMIT $2)
+     WHERE evaluation_id > $1 AND ended_at IS NOT NULL ORDER BY evaluation_id LIMIT $2)
     UNION
     (SELECT DISTINCT evaluation_id FROM evaluation_cancel.messages WHERE evaluation_id > $1
      ORDER BY evaluation_id LIMIT $2)

@@ -23,7 +23,7 @@ SET attempt = excluded.attempt, code = excluded.code, detail = excluded.detail, 
 
 THAT_CANCELLED = """
 SELECT e.id AS evaluation_id, c.id FROM evaluation_cancel.read_evaluations($1) e
-JOIN evaluation_cancel.cancellations c ON c.evaluation_id = e.id AND c.phase = 'cancelled'
+JOIN evaluation_cancel.cancellations c ON c.evaluation_id = e.id AND c.phase = 'cancelled' AND c.ended_at IS NOT NULL
 WHERE e.status = 'cancelled'
 """
 

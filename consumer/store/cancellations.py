@@ -36,20 +36,20 @@ FROM unnest($1::uuid[], $2::int[], $3::bool[]) AS r (id, joined, cleanup) WHERE 
 CLAIM = """
 WITH RECURSIVE teams AS (
     (SELECT team_id FROM evaluation_cancel.cancellations
-     WHERE phase IN ('accepted', 'stopping') ORDER BY team_id LIMIT 1)
+     WHERE ended_at IS NULL ORDER BY team_id LIMIT 1)
     UNION ALL
     SELECT (SELECT c.team_id FROM evaluation_cancel.cancellations c
-            WHERE c.phase IN ('accepted', 'stopping') AND c.team_id > t.team_id ORDER BY c.team_id LIMIT 1)
+            WHERE c.ended_at IS NULL AND c.team_id > t.team_id ORDER BY c.team_id LIMIT 1)
     FROM teams t WHERE t.team_id IS NOT NULL
 ), due_teams AS MATERIALIZED (
     SELECT t.team_id FROM teams t WHERE EXISTS (
         SELECT FROM evaluation_cancel.cancellations c
-        WHERE c.phase IN ('accepted', 'stopping') AND c.team_id = t.team_id AND c.next_attempt_at <= now()
+        WHERE c.ended_at IS NULL AND c.team_id = t.team_id AND c.next_attempt_at <= now()
         AND (c.cluster IS NULL OR c.cluster = ANY ($1)))
 ), due AS MATERIALIZED (
     SELECT d.id FROM due_teams t CROSS JOIN LATERAL (
         SELECT c.id FROM evaluation_cancel.cancellations c
-        WHERE c.phase IN ('accepted', 'stopping') AND c.team_id = t.team_id AND c.next_attempt_at <= now()
+        WHERE c.ended_at IS NULL AND c.team_id = t.team_id AND c.next_attempt_at <= now()
         AND (c.cluster IS NULL OR c.cluster = ANY ($1))
         ORDER BY c.next_attempt_at LIMIT (SELECT ceil($3::bigint / greatest(1.0, count(*))) FROM due_teams)
         FOR NO KEY UPDATE SKIP LOCKED
@@ -69,7 +69,7 @@ SELECT id, job_namespace, job_name, job_uid FROM evaluation_cancel.read_evaluati
 INTENT = """
 UPDATE evaluation_cancel.cancellations c SET phase = 'stopping', intent_at = coalesce(c.intent_at, now())
 FROM unnest($1::uuid[], $2::int[]) AS r (id, attempt)
-WHERE c.id = r.id AND c.attempts = r.attempt AND c.phase IN ('accepted', 'stopping') AND c.next_attempt_at > now()
+WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL AND c.next_attempt_at > now()
 RETURNING c.id
 """
 
@@ -89,7 +89,7 @@ SET claimed_by = NULL, next_attempt_at = now() + r.pause,
     phase = CASE WHEN r.nothing_deleted THEN 'accepted' ELSE c.phase END
 FROM unnest($1::uuid[], $2::int[], $3::interval[], $4::jsonb[], $5::text[], $6::text[], $7::bool[])
 AS r (id, attempt, pause, evidence, code, text, nothing_deleted)
-WHERE c.id = r.id AND c.attempts = r.attempt AND c.phase IN ('accepted', 'stopping')
+WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL
 """
 
 ENDED_COLUMNS = """
@@ -102,11 +102,11 @@ END = f"""
 UPDATE evaluation_cancel.cancellations c
 SET phase = r.phase, ended_at = now(), claimed_by = NULL, evidence = r.evidence,
     last_error_code = coalesce(r.code, c.last_error_code), last_error_text = coalesce(r.text, c.last_error_text),
-    cleanup_next_at = CASE WHEN r.phase = 'cancelled' AND c.cleanup_state = 'pending' THEN now() END,
-    cleanup_deadline_at = CASE WHEN r.phase = 'cancelled' AND c.cleanup_state = 'pending' THEN now() + $7::interval END
+    cleanup_next_at = CASE WHEN r.phase = 'cancelled' AND r.ended_at IS NOT NULL AND c.cleanup_state = 'pending' THEN now() END,
+    cleanup_deadline_at = CASE WHEN r.phase = 'cancelled' AND r.ended_at IS NOT NULL AND c.cleanup_state = 'pending' THEN now() + $7::interval END
 FROM unnest($1::uuid[], $2::int[], $3::text[], $4::jsonb[], $5::text[], $6::text[])
 AS r (id, attempt, phase, evidence, code, text)
-WHERE c.id = r.id AND c.attempts = r.attempt AND c.phase IN ('accepted', 'stopping')
+WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL
 RETURNING {ENDED_COLUMNS}
 """
 
@@ -124,18 +124,18 @@ WAKE = """
 UPDATE evaluation_cancel.cancellations c SET next_attempt_at = now()
 WHERE c.id IN (
     SELECT w.id FROM evaluation_cancel.cancellations w
-    WHERE w.evaluation_id = ANY ($1) AND w.phase IN ('accepted', 'stopping') AND w.claimed_by IS NULL
+    WHERE w.evaluation_id = ANY ($1) AND w.ended_at IS NULL AND w.claimed_by IS NULL
     AND w.next_attempt_at > now() FOR NO KEY UPDATE SKIP LOCKED)
 """
 
 RELEASE = """
 UPDATE evaluation_cancel.cancellations SET claimed_by = NULL, next_attempt_at = now()
-WHERE claimed_by = $1 AND phase IN ('accepted', 'stopping')
+WHERE claimed_by = $1 AND ended_at IS NULL
 """
 
 TAKE_OVER = """
 UPDATE evaluation_cancel.cancellations SET attempts = attempts + 1
-WHERE id = $1 AND phase IN ('accepted', 'stopping') RETURNING attempts, evaluation_id, evidence
+WHERE id = $1 AND ended_at IS NULL RETURNING attempts, evaluation_id, evidence
 """
 
 

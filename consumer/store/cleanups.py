@@ -15,7 +15,7 @@ from consumer.store.database import Row, Transaction, fetch
 CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT id FROM evaluation_cancel.cancellations
-    WHERE cleanup_state = 'pending' AND phase = 'cancelled' AND cleanup_next_at <= now()
+    WHERE cleanup_state = 'pending' AND phase = 'cancelled' AND ended_at IS NOT NULL AND cleanup_next_at <= now()
     ORDER BY cleanup_next_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE evaluation_cancel.cancellations c

@@ -47,7 +47,8 @@ ON CONFLICT DO NOTHING
 UNDECIDED = """
 SELECT source, id, evaluation_id, meaning, actor_kind, actor_id, team_ids, every_team, reason, cleanup_artifacts,
     requested_at, expires_at, traceparent, correlation_id, topic, partition, "offset", raw_sha256
-FROM evaluation_cancel.commands WHERE decision IS NULL ORDER BY topic, partition, "offset" LIMIT $1
+FROM evaluation_cancel.commands WHERE decision IS NULL AND evaluation_id <> ALL ($2)
+ORDER BY topic, partition, "offset" LIMIT $1
 """
 
 # Locked in the order of the inbox's key; what another consumer has decided meanwhile drops out.
@@ -147,11 +148,11 @@ def _decided_columns(rows: Sequence[InboxRow]) -> list[list[object]]:
     ]
 
 
-async def undecided(tx: Transaction, limit: int) -> list[ReceivedCommand]:
-    """The oldest commands that still wait for their evaluation's lock."""
+async def undecided(tx: Transaction, limit: int, without: Sequence[UUID]) -> list[ReceivedCommand]:
+    """The oldest commands that still wait for their evaluation's lock, leaving out some evaluations."""
     return [
         ReceivedCommand(**{**row, "team_ids": tuple(orjson.loads(row["team_ids"]))})
-        for row in await fetch(tx, UNDECIDED, limit)
+        for row in await fetch(tx, UNDECIDED, limit, without)
     ]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 
-from consumer.errors import CancellationError, TemporaryError
+from consumer.errors import TemporaryError, Unstorable
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -36,10 +36,6 @@ Row = Mapping[str, Any]
 async def fetch(tx: Transaction, query: str, *arguments: object) -> list[Row]:
     """All rows of a query, as plain mappings to the type checker."""
     return cast("list[Row]", await tx.fetch(query, *arguments))
-
-
-class Unstorable(CancellationError):  # noqa: N818  # names the value, as `Refusal` names the answer
-    """Postgres will never take one of these values; halve the batch to find out which."""
 
 
 async def open_pool(

@@ -17,10 +17,10 @@ CANCEL = "SELECT evaluation_cancel.cancel_evaluations($1, $2)"
 # the one that ended it only of those that are cancelled.
 FENCES = """
 SELECT evaluation_id, id, true AS open FROM evaluation_cancel.cancellations
-WHERE evaluation_id = ANY ($1) AND phase IN ('accepted', 'stopping')
+WHERE evaluation_id = ANY ($1) AND ended_at IS NULL
 UNION ALL
 SELECT evaluation_id, id, false FROM evaluation_cancel.cancellations
-WHERE evaluation_id = ANY ($2) AND phase = 'cancelled'
+WHERE evaluation_id = ANY ($2) AND phase = 'cancelled' AND ended_at IS NOT NULL
 """
 
 # Held reports of cancellations that failed are applied, in the transaction that opens the fence again.

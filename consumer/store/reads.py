@@ -11,9 +11,9 @@ from consumer.store.database import Row, Transaction, fetch
 EVALUATION = "SELECT * FROM evaluation_cancel.read_evaluations(ARRAY[$1::uuid])"
 
 CANCELLATIONS = """
-SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = $1 AND phase IN ('accepted', 'stopping')
+SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = $1 AND ended_at IS NULL
 UNION ALL
-SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = $1 AND phase IN ('cancelled', 'failed')
+SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = $1 AND ended_at IS NOT NULL
 ORDER BY accepted_at
 """
 
@@ -37,17 +37,17 @@ STUCK = """
 SELECT c.id, c.evaluation_id, c.team_id, c.phase, c.cluster, c.accepted_at, c.intent_at, c.attempts, c.errors,
     c.next_attempt_at, c.claimed_by, c.last_error_code, c.last_error_text, c.last_error_at
 FROM evaluation_cancel.cancellations c
-WHERE c.phase IN ('accepted', 'stopping') AND c.accepted_at <= now() - $1::interval
+WHERE c.ended_at IS NULL AND c.accepted_at <= now() - $1::interval
 ORDER BY c.accepted_at LIMIT $2
 """
 
 GAUGES = """
 SELECT
-    (SELECT count(*) FROM evaluation_cancel.cancellations WHERE phase IN ('accepted', 'stopping')) AS open,
+    (SELECT count(*) FROM evaluation_cancel.cancellations WHERE ended_at IS NULL) AS open,
     (SELECT coalesce(extract(epoch FROM now() - min(accepted_at)), 0)::float FROM evaluation_cancel.cancellations
-     WHERE phase IN ('accepted', 'stopping')) AS oldest_open_seconds,
+     WHERE ended_at IS NULL) AS oldest_open_seconds,
     (SELECT count(*) FROM evaluation_cancel.cancellations
-     WHERE cleanup_state = 'pending' AND phase = 'cancelled') AS cleanups,
+     WHERE cleanup_state = 'pending' AND phase = 'cancelled' AND ended_at IS NOT NULL) AS cleanups,
     (SELECT count(*) FROM evaluation_cancel.commands WHERE decision IS NULL) AS undecided,
     (SELECT count(*) FROM (SELECT FROM evaluation_cancel.outbox WHERE parked_at IS NULL LIMIT 100000) o) AS outbox,
     (SELECT count(*) FROM evaluation_cancel.outbox WHERE parked_at IS NOT NULL) AS parked

@@ -13,7 +13,7 @@ WITH old_commands AS (
         SELECT c.ctid FROM evaluation_cancel.commands c
         WHERE c.received_at < now() - $1::interval AND c.decision IS NOT NULL AND NOT EXISTS (
             SELECT FROM evaluation_cancel.cancellations x
-            WHERE x.evaluation_id = c.evaluation_id AND x.phase IN ('accepted', 'stopping'))
+            WHERE x.evaluation_id = c.evaluation_id AND x.ended_at IS NULL)
         LIMIT $3)) RETURNING 1
 ), old_messages AS (
     DELETE FROM evaluation_cancel.messages WHERE id = ANY (array(

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from consumer.decide import Batch
-from consumer.store.database import Unstorable
+from consumer.errors import Unstorable
 from tests.integration.consumer.ledger import Ledger, open_ledger
 from tests.unit.consumer.commands import command
 
@@ -154,3 +154,19 @@ async def test_a_source_may_act_for_every_team_only_if_settings_say_so(ledger: L
     evaluation = await ledger.evaluation(team="red")
     assert (await ledger.send(command(evaluation))).counts == {"forbidden": 1}
     assert (await ledger.send(command(evaluation, every_team=True))).counts == {"accepted": 1}
+
+
+async def test_thousands_left_over_behind_one_lock_hide_nobody_elses(ledger: Ledger) -> None:
+    hot, other = await ledger.evaluation(), await ledger.evaluation()
+    holder = await asyncpg.connect(ledger.dsn)
+    async with holder.transaction():
+        await holder.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", hot)
+        async with ledger.admin.transaction():
+            await ledger.admin.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", other)
+            await ledger.send(*(command(hot) for _ in range(50)), command(other))
+        assert (await ledger.decide.left_over(10)).counts == {"accepted": 1}
+        assert (await ledger.decide.left_over(10)).counts == {}
+    await holder.close()
+    while (await ledger.decide.left_over(10)).counts:
+        pass
+    assert await ledger.count("commands", "decision IS NULL") == 0

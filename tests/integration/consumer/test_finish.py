@@ -186,3 +186,10 @@ async def test_an_operator_who_gives_up_opens_the_fence_again(ledger: Ledger) ->
     assert await ledger.status(evaluation) == "succeeded"
     row = await ledger.row("messages", "type = 'EvaluationCancelFailed'")
     assert orjson.loads(row["value"])["code"] == "resolved"
+
+
+async def test_a_uid_that_no_event_can_hold_is_cut_and_its_cancellation_ends(ledger: Ledger) -> None:
+    evaluation = await ledger.evaluation(uid="u" * 5000)
+    await ledger.send(command(evaluation))
+    await ledger.end(*await ledger.claim(), job="u" * 5000)
+    assert (await published(ledger, evaluation)).evidence.job.startswith("uuuu")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.batching import Batcher
+from consumer.errors import Unstorable
 from consumer.finisher import Finisher
 from consumer.quiet import Quiet
 
@@ -117,7 +118,7 @@ class Writer:
 
 async def test_outcomes_are_written_again_until_the_database_has_them() -> None:
     writer = Writer(failures=3)
-    finisher: Finisher[Row, int] = Finisher(writer.write, writer.done, what="rows")
+    finisher: Finisher[Row, int] = Finisher(writer.write, writer.done, instead=lambda _row, _error: -1, what="rows")
     finisher.put(Row("a", time.monotonic() + 60), 1)
     await finisher.drain()
     assert writer.failures == 0
@@ -127,12 +128,32 @@ async def test_outcomes_are_written_again_until_the_database_has_them() -> None:
 
 async def test_outcomes_whose_lease_ended_long_ago_are_let_go() -> None:
     writer = Writer(failures=1)
-    finisher: Finisher[Row, int] = Finisher(writer.write, writer.done, what="rows")
+    finisher: Finisher[Row, int] = Finisher(writer.write, writer.done, instead=lambda _row, _error: -1, what="rows")
     finisher.put(Row("late", time.monotonic() - 3600), 1)
     finisher.put(Row("held", time.monotonic() + 60), 1)
     await finisher.drain()
     assert writer.written == ["held"]
     assert sorted(writer.released) == ["held", "late"]
+
+
+async def test_one_result_that_can_never_be_stored_holds_up_no_other() -> None:
+    stored: dict[str, int] = {}
+    released: list[str] = []
+
+    async def write(batch: Sequence[tuple[Row, int]]) -> None:
+        if any(result == 13 for _, result in batch):
+            raise Unstorable("unstorable", "13 is no result")
+        stored.update({row.name: result for row, result in batch})
+
+    def done(batch: Sequence[tuple[Row, int]]) -> None:
+        released.extend(row.name for row, _ in batch)
+
+    finisher: Finisher[Row, int] = Finisher(write, done, instead=lambda _row, _error: -1, what="rows")
+    for number in range(20):
+        finisher.put(Row(str(number), time.monotonic() + 60), number)
+    await finisher.drain()
+    assert stored == {str(number): number for number in range(20)} | {"13": -1}
+    assert sorted(released, key=int) == [str(number) for number in range(20)]
 
 
 def test_a_thing_that_goes_wrong_is_told_once_a_second_with_what_was_held_back() -> None:

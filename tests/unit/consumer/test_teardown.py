@@ -302,6 +302,17 @@ async def test_pods_that_the_watch_saw_go_are_in_the_evidence() -> None:
     assert outcome.evidence.pod_count == 1
 
 
+async def test_without_a_watch_the_pods_of_a_stuck_job_are_asked_for_once() -> None:
+    dying = job(EVALUATION, deletion_requested_at=NOW, finalizers=("foregroundDeletion",))
+    jobs = MemoryJobs(dying, pods={pods_of_job("uid-1"): [A_POD]})
+    early = await attempted(row(intent_at=NOW, looks=1), jobs)
+    assert early.evidence.pods == ()
+    later = await attempted(row(intent_at=NOW, looks=2), jobs)
+    assert [pod.name for pod in later.evidence.pods] == ["job-abc"]
+    await attempted(row(intent_at=NOW, looks=3, evidence=later.evidence), jobs)
+    assert jobs.verbs.count("pods") == 1
+
+
 async def test_at_the_end_every_pod_has_gone_and_the_first_sighting_is_kept() -> None:
     before = PodGone(name="job-abc", uid="pod-1", first_seen_at=NOW - timedelta(minutes=1))
     evidence = TeardownEvidence(job="uid-1", pods=(before,), pod_count=1)
