@@ -19,11 +19,11 @@ from kubernetes_asyncio.client import ApiClient
 
 from consumer.errors import Refusal, TemporaryError, parse_retry_after
 
-METADATA_ONLY = (
-    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
-    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-)
-"""Asks for names, labels and owners alone; a server that cannot do that sends whole objects."""
+_PARTIAL = "application/json;as={};g=meta.k8s.io;v=v1,application/json"
+METADATA_ONLY = _PARTIAL.format("PartialObjectMetadataList")
+"""Asks a list for names, labels and owners alone; a server that cannot do that sends whole objects."""
+WATCH_METADATA_ONLY = _PARTIAL.format("PartialObjectMetadata")
+"""The same of a watch."""
 _RENEWAL_PAUSE = 10.0
 
 

@@ -31,7 +31,7 @@ class S3Access:
     content_md5: bool = False
     """Send Content-MD5 with each delete, which some stores demand and botocore no longer does by itself."""
     connect_timeout: float = 3.0
-    read_timeout: float = 20.0
+    read_timeout: float = 10.0
     tries: int = 2
     """The client's own, within one call; the cleanup's retries are in Postgres."""
     connections: int = 32

@@ -30,11 +30,12 @@ from consumer.cancellations import (
 )
 from consumer.errors import CancellationError, Refusal, TemporaryError
 from consumer.jobs import ANY_POD, CONTROLLER_UID_LABEL, Job, Jobs, Pod, of_evaluation, pods_of_job
+from consumer.pods_seen import with_pods
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-PODS_IN_EVIDENCE = 100
 _NOT_HELD = 1.0
+_LOOKS_BEFORE_NAMES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,7 +173,9 @@ class _Attempt:
             accepted = await self.jobs.delete(self.namespace, job.name, job.uid)
             if accepted:
                 gone, self.deleted, self.maybe_deleted = False, True, True
-        return await self.confirm_gone() if gone else self.still_stopping(())
+        if gone:
+            return await self.confirm_gone()
+        return self.still_stopping(await self.unnamed_pods())
 
     def wants_delete(self, job: Job) -> bool:
         """Not repeated while it is under way: repeated ones can wedge a Job that has other finalizers."""
@@ -198,7 +201,13 @@ class _Attempt:
         left = await self.pods_left()
         if left:
             return self.still_stopping(left)
-        return Gone(evidence=_with_pods(self.evidence, self.sighted(), (), self.now(), ended=True))
+        return Gone(evidence=with_pods(self.evidence, self.sighted(), (), self.now(), ended=True))
+
+    async def unnamed_pods(self) -> list[Pod]:
+        """Whoever looks at one that is stuck wants to know its pods; asked for only where no watch has told."""
+        if self.row.looks < _LOOKS_BEFORE_NAMES or self.evidence.pods or self.sighted():
+            return []
+        return await self.pods_left()
 
     async def pods_left(self) -> list[Pod]:
         uid = self.evidence.job or ""
@@ -220,7 +229,7 @@ class _Attempt:
         moment = self.now()
         since = (moment - (self.row.intent_at or moment)).total_seconds()
         return StillStopping(
-            evidence=_with_pods(self.evidence, self.sighted(), left, moment, ended=False),
+            evidence=with_pods(self.evidence, self.sighted(), left, moment, ended=False),
             look_again_in=self.pause(since),
             deleted=self.deleted,
         )
@@ -260,29 +269,3 @@ def retry_pause(errors: int, rules: TeardownRules, retry_after: float | None = N
     if retry_after is None:
         return pause
     return max(pause, retry_after * random.uniform(1.0, 1.25))  # noqa: S311
-
-
-def _with_pods(
-    evidence: TeardownEvidence,
-    sighted: Sequence[PodGone],
-    left: Sequence[Pod],
-    moment: datetime,
-    *,
-    ended: bool,
-) -> TeardownEvidence:
-    """Evidence joined with what the watch saw and what is listed now; at the end all pods are gone."""
-    if not sighted and not left and not evidence.pods:
-        return evidence
-    pods = {pod.uid: pod for pod in evidence.pods}
-    for pod in sighted:
-        before = pods.get(pod.uid)
-        first = min(pod.first_seen_at, before.first_seen_at) if before else pod.first_seen_at
-        pods[pod.uid] = replace(pod, first_seen_at=first)
-    for listed in left:
-        pods.setdefault(listed.uid, PodGone(name=listed.name, uid=listed.uid, first_seen_at=moment))
-    if ended:
-        for uid, pod in pods.items():
-            if pod.gone_at is None:
-                pods[uid] = replace(pod, gone_at=moment)
-    kept = tuple(sorted(pods.values(), key=lambda pod: (pod.first_seen_at, pod.name))[:PODS_IN_EVIDENCE])
-    return replace(evidence, pods=kept, pod_count=max(evidence.pod_count, len(pods)))

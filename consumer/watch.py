@@ -20,7 +20,15 @@ import structlog
 
 from consumer.errors import CancellationError, TemporaryError
 from consumer.jobs import EVALUATION_LABEL
-from consumer.kubernetes_calls import METADATA_ONLY, Answer, ExpiredError, KubernetesCalls, lost, refused
+from consumer.kubernetes_calls import (
+    METADATA_ONLY,
+    WATCH_METADATA_ONLY,
+    Answer,
+    ExpiredError,
+    KubernetesCalls,
+    lost,
+    refused,
+)
 from consumer.kubernetes_jobs import list_page
 from consumer.sightings import Sightings
 
@@ -28,7 +36,6 @@ Change = Literal["appeared", "ended"]
 OnChange = Callable[[UUID, Change], None]
 
 _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
-_WATCH_ACCEPT = METADATA_ONLY.replace("PartialObjectMetadataList", "PartialObjectMetadata", 1)
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _SLACK = 15.0
@@ -160,7 +167,9 @@ class ClusterWatch:
         ]
         patience = aiohttp.ClientTimeout(sock_connect=5, sock_read=self._renew_every + _SLACK)
         try:
-            response = await self._calls.open("GET", feed.path, query=query, accept=_WATCH_ACCEPT, timeout=patience)
+            response = await self._calls.open(
+                "GET", feed.path, query=query, accept=WATCH_METADATA_ONLY, timeout=patience
+            )
             async with response:
                 if response.status != 200:  # noqa: PLR2004
                     body = await response.read()

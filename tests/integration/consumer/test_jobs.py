@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 from aiohttp import web
 
 from consumer.errors import Refusal, TemporaryError, parse_retry_after
 from consumer.jobs import ANY_POD, of_evaluation, pods_of_job
+from consumer.kubernetes_calls import METADATA_ONLY, WATCH_METADATA_ONLY
 from consumer.kubernetes_connection import ClusterAccess, connect
 from consumer.kubernetes_jobs import KubernetesJobs, parse_job
 from deploy.local.cluster import write_kubeconfig
@@ -67,6 +69,18 @@ async def test_jobs_and_pods_are_found_by_the_label_of_their_evaluation(bed: Bed
     assert [pod.owner_uid for pod in pods] == [uid, uid]
     assert await bed.jobs.pods(bed.raw.namespace, pods_of_job(uid)) == pods
     assert len(await bed.jobs.pods(bed.raw.namespace, ANY_POD)) == 3
+
+
+@pytest.mark.real
+async def test_lists_and_watches_of_pods_carry_names_and_no_more(bed: Bed) -> None:
+    await bed.job(uuid4())
+    listed = await bed.jobs.calls.call("GET", bed.raw.pods, accept=METADATA_ONLY)
+    assert listed.json()["kind"] == "PartialObjectMetadataList"
+    assert all("spec" not in item for item in listed.json()["items"])
+    query = [("watch", "true"), ("timeoutSeconds", "1")]
+    async with await bed.jobs.calls.open("GET", bed.raw.pods, query=query, accept=WATCH_METADATA_ONLY) as response:
+        events = [orjson.loads(line) async for line in response.content]
+    assert [event["object"]["kind"] for event in events] == ["PartialObjectMetadata"]
 
 
 async def test_lists_are_read_to_their_last_page(faulty: Bed, simulator: Simulator) -> None:

@@ -22,7 +22,8 @@ from consumer.cancellations import (
 )
 from consumer.errors import Refusal, TemporaryError
 from consumer.jobs import Pod, of_evaluation, pods_of_job
-from consumer.teardown import PODS_IN_EVIDENCE, TeardownRules, attempt, retry_pause
+from consumer.pods_seen import PODS_IN_EVIDENCE
+from consumer.teardown import TeardownRules, attempt, retry_pause
 from tests.fakes.jobs import MemoryJobs, job
 
 EVALUATION = UUID("0197c0de-0000-7000-8000-000000000001")
