@@ -16,7 +16,13 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from pydantic import ValidationError
 
 from producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
@@ -28,7 +34,12 @@ from schemas.kafka import COMMAND_TYPE, EncodedRecord, RawRecord, UndecodableRec
 from schemas.topics import Topics
 
 RETRY_SECONDS: Final = 0.5
-_REFUSALS: Final = (MessageSizeTooLargeError, TopicAuthorizationFailedError, InvalidTopicError)
+_REFUSALS: Final = (
+    MessageSizeTooLargeError,
+    InvalidTopicError,
+    TopicAuthorizationFailedError,
+    ClusterAuthorizationFailedError,  # what a client that may write to no topic at all is told
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +99,9 @@ class Publisher:
                     else:
                         return
         except TimeoutError:
-            raise KafkaUnreachable(f"Kafka was not reached in {self._connect_timeout:g} s: {last!r}") from last
+            raise KafkaUnreachable(
+                f"Kafka was not reached in {self._connect_timeout:g} s: {last or 'no answer'}"
+            ) from last
 
     async def stop(self) -> None:
         """Never takes much longer than `stop_timeout`, whatever the broker does."""
@@ -148,7 +161,9 @@ class Publisher:
                         await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
             self._retire(producer)
-            raise PublishUnknown(command_id, f"Kafka did not acknowledge in {seconds:g} s: {last!r}") from last
+            raise PublishUnknown(
+                command_id, f"Kafka did not acknowledge in {seconds:g} s: {last or 'no answer'}"
+            ) from last
 
     async def _send(self, producer: AIOKafkaProducer, record: EncodedRecord, command_id: str) -> Receipt:
         kept = await producer.send_and_wait(self._topic, record.value, key=record.key, headers=record.headers)
