@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def ask(work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives. If Postgres, Kafka or a refusal is in the way, that is printed and the process exits with 1."""
+    """What the work gives. If Postgres, Kafka or a refusal is in the way, that is printed and the process ends: 1."""
     try:
         with translated():
             return asyncio.run(work)
