@@ -59,10 +59,6 @@ class WorkQueue:
     def resume(self) -> None:
         self._going.set()
 
-    @property
-    def paused(self) -> bool:
-        return not self._going.is_set()
-
     def _enqueue(self, key: str) -> None:
         self._keys[key] = None
         self._wake.set()
