@@ -65,7 +65,8 @@ def read_data_key(key: str) -> DataKey | None:
 
 
 def data_prefix(topic: str, day: str = "") -> str:
-    return f"data/{topic}/{day}"
+    """Of all data objects of a topic, or of one of its days; of all objects for topic ``."""
+    return f"data/{topic}/{day}" if topic else "data/"
 
 
 def link_key(topic: str, partition: int, first: int) -> str:

@@ -59,10 +59,13 @@ def source_of(name: str | None, settings: AuditSettings) -> Source:
 
 
 @asynccontextmanager
-async def history_from(source: Source, settings: AuditSettings, say: Say) -> AsyncIterator[History]:
+async def history_from(
+    source: Source, settings: AuditSettings, say: Say, *, tolerant: bool = False
+) -> AsyncIterator[History]:
+    """Opened as the settings say. `tolerant`: goes on behind what cannot be read."""
     if source == "archive":
         async with parts.store(settings) as store:
-            yield ArchiveHistory(store, parts.trusted_keys(settings), say=say)
+            yield ArchiveHistory(store, parts.trusted_keys(settings), say=say, tolerant=tolerant)
     else:
         async with parts.kafka(settings) as log:
             if not log.partitions:

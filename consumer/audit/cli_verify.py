@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from consumer.app import database
 from consumer.audit import parts
 from consumer.audit.asked import saying
 from consumer.audit.chain import Head
@@ -70,7 +69,7 @@ async def _verify(
     )
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(parts.store(settings))
-        opened = None if without_postgres else await stack.enter_async_context(database(settings))
+        opened = None if without_postgres else await stack.enter_async_context(parts.postgres(settings))
         return await verify(store, trusted, opened, verification, saying(console))
 
 

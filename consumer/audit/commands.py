@@ -11,7 +11,9 @@ import typer
 
 from consumer import logs
 from consumer.audit import parts
+from consumer.audit.cli_explain import explain_command
 from consumer.audit.cli_replay import replay_command
+from consumer.audit.cli_report import report_command
 from consumer.audit.cli_verify import verify_command
 from consumer.audit.object_store import probe
 from consumer.audit.running import ask
@@ -20,7 +22,9 @@ from consumer.settings import read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Tell, replay, archive and verify what was decided.")
 _log = structlog.get_logger(__name__)
+app.command(name="explain")(explain_command)
 app.command(name="replay")(replay_command)
+app.command(name="report")(report_command)
 app.command(name="verify")(verify_command)
 
 

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from consumer.audit.archive_keys import DataKey, read_data_key
-from consumer.audit.archive_reading import objects_between, read_object
+from consumer.audit.archive_reading import ArchivedObject, objects_between, read_object
 from consumer.audit.kafka_reading import KafkaLog, Partition, read_range
 from consumer.audit.object_store import ObjectStore
 from consumer.audit.selection import Selection
 from consumer.audit.signing import TrustedKeys
+from consumer.errors import Refusal
 from schemas.records import RawRecord
 
 _DISORDER_MS: Final = 3_600_000
@@ -128,10 +129,12 @@ class ArchiveHistory:
 
     name = "archive"
 
-    def __init__(self, store: ObjectStore, trusted: TrustedKeys, *, say: Say) -> None:
+    def __init__(self, store: ObjectStore, trusted: TrustedKeys, *, say: Say, tolerant: bool = False) -> None:
+        """`tolerant`: an object that is not sound is said and passed over, instead of ending the reading."""
         self._store = store
         self._trusted = trusted
         self._say = say
+        self._tolerant = tolerant
 
     async def pieces(
         self, topics: Sequence[str], selection: Selection, progress: Progress, resume: Resume
@@ -150,15 +153,27 @@ class ArchiveHistory:
                 if done is not None and _place(name, topics) <= done:
                     progress.done(1, 0)
                     continue
-                found = await read_object(self._store, self._trusted, name)
+                found = await self._object(name)
                 if found is None:
-                    self._say(f"{name.key} is linked by nothing and passed over: it is no part of the archive.")
+                    progress.done(1, 0)
                     continue
                 partition = (name.topic, name.partition)
                 position = found.records[-1].offset + 1
                 yield Piece(partition=partition, records=found.records, position=position, steps=1, key=name.key)
         if nothing:
             self._say("The archive holds nothing of that time.")
+
+    async def _object(self, name: DataKey) -> ArchivedObject | None:
+        try:
+            found = await read_object(self._store, self._trusted, name)
+        except Refusal as error:
+            if not self._tolerant:
+                raise
+            self._say(f"Passed over: {error.detail} ({error.code}).")
+            return None
+        if found is None:
+            self._say(f"{name.key} is linked by nothing and passed over: it is no part of the archive.")
+        return found
 
     def _say_where_it_begins(self, day: str, selection: Selection) -> None:
         if selection.since_ms is not None and day > f"{_utc(selection.since_ms)}"[:10]:

@@ -22,7 +22,7 @@ from schemas.headers_decoder import install
 from schemas.records import RawRecord
 
 _CALL_TIMEOUT: Final = 15.0
-_STOP_TIMEOUT: Final = 5.0
+_STOP_TIMEOUT: Final = 2.0
 _MAX_RECORDS: Final = 4000
 Partition = tuple[str, int]
 
@@ -110,7 +110,7 @@ async def open_log(
         isolation_level=isolation_level,
         fetch_max_bytes=16 * 1024 * 1024,
         max_partition_fetch_bytes=2 * 1024 * 1024,
-        retry_backoff_ms=500,
+        retry_backoff_ms=200,
         **client_settings,
     )
     try:

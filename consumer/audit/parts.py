@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
+from consumer.app import database
 from consumer.audit.archive import ArchiveLimits, Archiver
 from consumer.audit.kafka_reading import KafkaLog, open_log
 from consumer.audit.object_store import ObjectStore, S3ObjectStore
@@ -12,12 +13,22 @@ from consumer.audit.settings import AuditSettings
 from consumer.audit.signing import TrustedKeys, load_signer, load_trusted
 from consumer.errors import Refusal
 from consumer.s3_connection import S3Access, open_client
+from consumer.store.database import Database, translated
 
 
 def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[KafkaLog]:
     """All partitions of the three topics."""
     topics = [spec.name for spec in settings.topics.specs()]
     return open_log(settings.kafka_client(), settings.kafka_isolation_level, topics)
+
+
+@asynccontextmanager
+async def postgres(settings: AuditSettings) -> AsyncIterator[Database]:
+    """Raises `TemporaryError` when it cannot be reached."""
+    async with AsyncExitStack() as stack:
+        with translated():
+            opened = await stack.enter_async_context(database(settings))
+        yield opened
 
 
 @asynccontextmanager

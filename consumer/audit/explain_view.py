@@ -1,0 +1,98 @@
+"""How an explanation looks: a timeline for the terminal, or JSON."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from consumer.audit.archive_keys import data_prefix
+from consumer.audit.explain import Explanation
+from consumer.audit.story import artifacts
+from consumer.audit.wording import plain
+
+_STYLES: Final = {
+    "cancel": "cyan",
+    "accepted": "bold yellow",
+    "cancelled": "bold green",
+    "rejected": "bold red",
+    "failed": "bold red",
+    "error": "red",
+    "open": "yellow",
+    "dead letter": "bold red",
+}
+_KEPT_SHOWN: Final = 10
+
+
+def show(explanation: Explanation, console: Console) -> None:
+    console.print(Text(f"Evaluation {explanation.evaluation_id}", style="bold"))
+    console.print(_summary(explanation))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, style in (("time (UTC)", "dim"), ("what", ""), ("", ""), ("source", "dim")):
+        table.add_column(column, style=style, overflow="fold", no_wrap=column == "time (UTC)")
+    objects: dict[str, int] = {}
+    for entry in explanation.entries:
+        what = Text(entry.what, style=_STYLES.get(entry.what, "bold"))
+        time = f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        sources = ", ".join(_short(source, objects) for source in entry.sources)
+        table.add_row(time, what, Text(entry.detail), Text(plain(sources)))
+    console.print(table)
+    for key, number in objects.items():
+        console.print(Text(f"archive object {number}: {key}", style="dim"), soft_wrap=True)
+    _show_artifacts(explanation, console)
+    for remark in explanation.remarks:
+        console.print(Text(remark, style="yellow"))
+    console.print(Text(f"Read: {', '.join(explanation.read) or 'nothing'}.", style="dim"))
+    for name, why in explanation.unread.items():
+        console.print(Text(f"Not read: {name}: {plain(why)}", style="bold red"))
+
+
+def _short(source: str, objects: dict[str, int]) -> str:
+    """The long keys of archive objects as numbers, told once below."""
+    if not source.startswith(data_prefix("")):
+        return source
+    return f"archive object {objects.setdefault(source, len(objects) + 1)}"
+
+
+def _summary(explanation: Explanation) -> str:
+    stored = explanation.stored
+    if stored is None:
+        return "What it is now is not known: Postgres could not be read."
+    if stored.evaluation is None:
+        return "There is no such evaluation now."
+    row = stored.evaluation
+    return plain(
+        f"is {row['status']}, of team {row['team_id']}; Job {row['job_name'] or '-'} in {row['cluster'] or '-'}"
+    )
+
+
+def _show_artifacts(explanation: Explanation, console: Console) -> None:
+    for state, report in artifacts(explanation.stored.cancellations if explanation.stored else ()):
+        deleted = f"{report.get('deleted_count', 0)} deleted ({report.get('deleted_bytes', 0):,} bytes)"
+        left = f"{report.get('kept_count', 0)} kept on purpose, {report.get('failed_count', 0)} left over"
+        console.print(Text(f"Artifacts: {state}; {deleted}, {left}."))
+        kept = report.get("kept") or []
+        for item in kept[:_KEPT_SHOWN]:
+            console.print(Text(plain(f"  {item.get('key')}: {item.get('why')}")))
+        if len(kept) > _KEPT_SHOWN:
+            console.print(f"  and {len(kept) - _KEPT_SHOWN} more")
+
+
+def print_json(explanation: Explanation) -> None:
+    stored = explanation.stored
+    answer: dict[str, Any] = {
+        "evaluation_id": explanation.evaluation_id,
+        "now": None if stored is None or stored.evaluation is None else dict(stored.evaluation),
+        "timeline": [
+            {"at": e.at, "what": e.what, "detail": e.detail, "sources": list(e.sources)} for e in explanation.entries
+        ],
+        "artifacts": [{"state": s, **r} for s, r in artifacts(stored.cancellations if stored else ())],
+        "remarks": explanation.remarks,
+        "read": explanation.read,
+        "unread": explanation.unread,
+    }
+    sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
