@@ -9,7 +9,7 @@ from consumer.cancellations import PodGone, TeardownEvidence
 from consumer.evidence import dump_evidence, load_evidence, published_evidence
 
 moments = st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 pods = st.builds(PodGone, name=texts, uid=texts, first_seen_at=moments, gone_at=st.none() | moments)
 evidences = st.builds(
     TeardownEvidence,
