@@ -61,3 +61,9 @@ def _is_served(client: AdminClient, name: str) -> bool:
     topic = client.list_topics(name, timeout=LIMIT).topics[name]
     leaders = [partition.leader for partition in topic.partitions.values()]
     return topic.error is None and bool(leaders) and min(leaders) >= 0
+
+
+async def delete_topics(kafka: Kafka, specs: Iterable[TopicSpec]) -> None:
+    """Take them from a broker of the user's own; nobody waits for the end of it."""
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 4})
+    await asyncio.to_thread(client.delete_topics, [spec.name for spec in specs], request_timeout=LIMIT)

@@ -20,7 +20,7 @@ import httpx
 from consumer import migrations
 from deploy.local.endpoint import Endpoint, endpoint
 from deploy.local.issuer import Issuer, issuer
-from deploy.local.kafka import ensure_topics
+from deploy.local.kafka import delete_topics, ensure_topics
 from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace, with_rights
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Child
@@ -91,41 +91,46 @@ class System:
 @asynccontextmanager
 async def system(stack: Stack, *, settings: Mapping[str, str] | None = None) -> AsyncIterator[System]:
     """The running system. `settings`: further ones for the consumers, without their prefix."""
-    dsn = await stack.postgres.create_database(DATABASE)
-    # A broker of the user's own may hold the topics of a real system.
-    prefix = f"stand-{secrets.token_hex(3)}-" if stack.kafka.kind == "given" else ""
-    kafka = KafkaSettings(
-        kafka_bootstrap_servers=stack.kafka.bootstrap_servers,
-        topic_prefix=prefix,
-        kafka_isolation_level="read_uncommitted" if stack.kafka.kind == "memory" else "read_committed",
-    )
     async with _namespace(stack) as namespace, issuer() as tokens:
-        kubeconfig, *_ = await asyncio.gather(
-            _kubeconfig(stack),
-            migrations.upgrade(dsn),
-            ensure_topics(stack.kafka, kafka.topics.specs()),
-            _bucket(stack),
-        )
-        running = System(
-            stack=stack,
-            dsn=dsn,
-            kafka=kafka,
-            namespace=namespace,
-            environment=_environment(stack, dsn, kafka, kubeconfig, settings or {}),
-            tokens=tokens,
-        )
+        running = await _prepared(stack, namespace, tokens, settings or {})
         try:
             for name in CONSUMERS:
                 running.consumers[name] = start_consumer(running, name)
-            async with endpoint(stack, dsn, kafka, tokens) as served:
+            async with endpoint(stack, running.dsn, running.kafka, tokens) as served:
                 running.endpoints.append(served)
                 await asyncio.gather(*(each.child.ready(each.is_ready) for each in running.consumers.values()))
                 yield running
         finally:
             await asyncio.gather(*(_stop(each) for each in running.consumers.values()))
+            if stack.kafka.kind == "given":
+                await delete_topics(stack.kafka, running.topics.specs())
+
+
+async def _prepared(stack: Stack, namespace: str, tokens: Issuer, settings: Mapping[str, str]) -> System:
+    """Everything that has to be there before the first process is started."""
+    dsn = await stack.postgres.create_database(DATABASE)
+    kafka = _kafka_settings(stack)
+    kubeconfig, *_ = await asyncio.gather(
+        _kubeconfig(stack),
+        migrations.upgrade(dsn),
+        ensure_topics(stack.kafka, kafka.topics.specs()),
+        _bucket(stack),
+    )
+    environment = _environment(stack, dsn, kafka, kubeconfig, settings)
+    return System(stack=stack, dsn=dsn, kafka=kafka, namespace=namespace, environment=environment, tokens=tokens)
+
+
+def _kafka_settings(stack: Stack) -> KafkaSettings:
+    return KafkaSettings(
+        kafka_bootstrap_servers=stack.kafka.bootstrap_servers,
+        # A broker of the user's own may hold the topics of a real system.
+        topic_prefix=f"stand-{secrets.token_hex(3)}-" if stack.kafka.kind == "given" else "",
+        kafka_isolation_level="read_uncommitted" if stack.kafka.kind == "memory" else "read_committed",
+    )
 
 
 def start_consumer(running: System, name: str) -> Consumer:
+    """Start one of the consumers, the first time or anew after its end, and do not wait."""
     port = free_port()
     own = {f"{ENVIRONMENT_PREFIX}WORKER": name, f"{ENVIRONMENT_PREFIX}HTTP_PORT": str(port)}
     # With two members the in-memory broker may end a rebalance before the second one has asked for its share, which

@@ -6,8 +6,7 @@ from deploy.local.demo.cases import ACCEPTED, CLEANED, Case
 from deploy.local.demo.checks import Check
 from deploy.local.demo.listener import Heard, Listener
 from deploy.local.demo.screen import Screen
-from deploy.local.demo.words import evidence_in_words
-from schemas.events import EvaluationArtifactsCleaned, EvaluationCancelled, EvaluationCancelRejected
+from schemas.events import EvaluationArtifactsCleaned, EvaluationCancelled, EvaluationCancelRejected, Evidence
 
 COLUMNS = ("evaluation", "asked", "outcome", ">decided", ">ended", ">cleaned")
 
@@ -53,16 +52,22 @@ def _outcome(heard: Sequence[Heard]) -> str:
         if isinstance(event, EvaluationCancelRejected):
             said.append(f"rejected: {event.code}")
         elif isinstance(event, EvaluationCancelled):
-            said.append(f"cancelled, {evidence_in_words(event.evidence)}")
+            said.append(f"cancelled: {_short(event.evidence)}")
         elif isinstance(event, EvaluationArtifactsCleaned):
             said.append(f"{event.deleted_count} artifacts gone")
-    return "; ".join(said)
+    return ", ".join(said)
+
+
+def _short(evidence: Evidence) -> str:
+    if evidence.job in {"not created", "never seen"}:
+        return f"its Job was {evidence.job}"
+    return f"Job and {evidence.pod_count} pod{'' if evidence.pod_count == 1 else 's'} gone"
 
 
 def _row_of_many(cases: Sequence[Case], listener: Listener) -> tuple[str, ...]:
     rows = [_row(case, listener.of(case.evaluation.id)) for case in cases]
     slowest = [max((float(row[column]) for row in rows if row[column]), default=0.0) for column in (3, 4)]
-    outcome = "cancelled, although one consumer was killed"
+    outcome = "cancelled: although a consumer was killed"
     return (f"{len(cases)} more", "ada: stop", outcome, *(f"≤ {seconds:.2f}" for seconds in slowest), "")
 
 

@@ -89,7 +89,7 @@ class Desk:
         """JSON and nothing else, as a shell script would send it."""
         at = time.monotonic()
         value = json.dumps(body).encode()
-        case.asked = f"{body['requested_by']['id']}: stop, by a bare JSON value"
+        case.asked = f"{body['requested_by']['id']}: stop (bare JSON)"
         self.screen.step("command", case.name, json.dumps(body))
         kept = await self.raw.send_and_wait(self.running.topics.commands, value)
         name = str(bare_command_id(kept.topic, kept.partition, kept.offset))
@@ -99,7 +99,7 @@ class Desk:
         """Ask over HTTP, with a token, and wait for the answer; the id of the command is learnt from its event."""
         at = time.monotonic()
         path = f"/v1/evaluations/{case.evaluation.id}/cancel"
-        case.asked = f"{who.id}: stop, over HTTP"
+        case.asked = f"{who.id}: stop (HTTP)"
         self.screen.step("request", case.name, f"POST {path} with a token of {who.id}")
         token = self.running.tokens.token(who.id, who.team_ids)
         url = self.running.endpoints[0].url

@@ -27,7 +27,7 @@ SELECT evaluation_id, source, id, decision, code FROM evaluation_cancel.commands
 CANCELLATIONS = "SELECT evaluation_id, phase, attempts FROM evaluation_cancel.cancellations ORDER BY accepted_at"
 WAITING = """
 SELECT (SELECT count(*) FROM evaluation_cancel.commands WHERE decision IS NULL) AS commands,
-       (SELECT count(*) FROM evaluation_cancel.cancellations WHERE phase IN ('accepted', 'stopping')) AS cancellations,
+       (SELECT count(*) FROM evaluation_cancel.cancellations WHERE ended_at IS NULL) AS cancellations,
        (SELECT count(*) FROM evaluation_cancel.cancellations WHERE cleanup_state = 'pending') AS cleanups,
        (SELECT count(*) FROM evaluation_cancel.outbox) AS outbox
 """

@@ -23,9 +23,9 @@ MOMENTS = 4
 
 HELD = """
 SELECT claimed_by, array_agg(evaluation_id) AS evaluations FROM evaluation_cancel.cancellations
-WHERE claimed_by = ANY ($1) AND phase IN ('accepted', 'stopping') GROUP BY 1 ORDER BY count(*) DESC LIMIT 1
+WHERE claimed_by = ANY ($1) AND ended_at IS NULL GROUP BY 1 ORDER BY count(*) DESC LIMIT 1
 """
-OPEN = "SELECT count(*) FROM evaluation_cancel.cancellations WHERE phase IN ('accepted', 'stopping')"
+OPEN = "SELECT count(*) FROM evaluation_cancel.cancellations WHERE ended_at IS NULL"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

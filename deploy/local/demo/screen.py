@@ -65,7 +65,7 @@ class Screen:
             right = column.startswith(">")
             table.add_column(column.lstrip(">"), justify="right" if right else "left", header_style="dim")
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         self.console.print()
         self.say(title, style="bold")
         self.say()
@@ -73,3 +73,8 @@ class Screen:
             self.console.print(table)
         for line in captured.get().splitlines():
             self.console.file.write(line.rstrip() + "\n")
+
+
+def _style(cell: str) -> str:
+    """An outcome is told by its first word."""
+    return {"cancelled": "green", "rejected": "yellow"}.get(cell.partition(":")[0], "")

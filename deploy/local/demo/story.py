@@ -37,6 +37,8 @@ def introduce(screen: Screen, running: System) -> None:
     screen.say(f"  {'consumers':<12}{consumers}")
     screen.say(f"  {'endpoint':<12}{running.endpoints[0].url}")
     screen.say(f"  {'':<12}started in {screen.seconds:.1f} s")
+    screen.say()
+    screen.say("Each line below: the time, what kind of step it is, which evaluation it is about, what happened.")
 
 
 def _parts(parts: Stack) -> list[tuple[str, str]]:

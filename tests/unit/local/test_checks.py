@@ -164,4 +164,4 @@ def test_the_table_has_a_row_for_each_case(case: Case, events: list[Heard], caps
     listener.events += events
     show_table(Screen(), [case], listener)
     assert show_checks(Screen(), [])
-    assert "cancelled, its Job was not created" in capsys.readouterr().out
+    assert "cancelled: its Job was not created" in capsys.readouterr().out
