@@ -11,8 +11,10 @@ DEADLINE = 60.0
 T = TypeVar("T")
 
 
-async def until(look: Callable[[], Awaitable[T] | T], *, within: float = DEADLINE, every: float = 0.05) -> T:
-    """Look again and again until what is seen is true, and give that; TimeoutError says what was seen last."""
+async def until(
+    look: Callable[[], Awaitable[T] | T], what: str = "", *, within: float = DEADLINE, every: float = 0.02
+) -> T:
+    """Look again and again until what is seen is true, and give that; TimeoutError says what never came."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while True:
@@ -21,5 +23,6 @@ async def until(look: Callable[[], Awaitable[T] | T], *, within: float = DEADLIN
         if seen:
             return seen
         if loop.time() > deadline:
-            raise TimeoutError(f"not within {within:g} s: {inspect.getsource(look).strip()} was last {seen!r}")
+            awaited = what or inspect.getsource(look).strip()
+            raise TimeoutError(f"after {within:g} s still not: {awaited} (last seen: {seen!r})")
         await asyncio.sleep(every)

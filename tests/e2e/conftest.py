@@ -20,7 +20,7 @@ from deploy.local.system import SHORT_LEASES, System, start_consumer, system
 from producer.publisher import Publisher
 from schemas.commands import RequestedBy
 from tests.stacks import chosen_stack
-from tests.until import until
+from tests.waiting import until
 
 ADA = RequestedBy(kind="user", id="ada", team_ids=("blue",))
 PATIENCE = 100.0

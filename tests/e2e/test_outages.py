@@ -9,7 +9,7 @@ import pytest
 from deploy.local.kafka_real import RealKafka
 from deploy.local.kubernetes_real.cluster import RealKubernetes
 from tests.e2e.conftest import Works
-from tests.until import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

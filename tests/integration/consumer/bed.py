@@ -21,7 +21,7 @@ from consumer.watch import ClusterWatch
 from deploy.local.kubernetes_simulated import Simulator
 from tests.fakes.cancellations import MemoryCancellations, Stored
 from tests.integration.kubernetes.raw import Raw
-from tests.until import until
+from tests.waiting import until
 
 CLUSTER = "local"
 LIMITS = TeardownLimits(poll=0.05, lease=timedelta(seconds=60))

@@ -20,7 +20,7 @@ from deploy.local.s3 import s3
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.cleanups import MemoryCleanups
 from tests.integration.consumer.objects import access, put
-from tests.until import until
+from tests.waiting import until
 
 LIMITS = CleanupLimits(poll=0.05, lease=timedelta(seconds=60))
 

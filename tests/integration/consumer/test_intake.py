@@ -24,7 +24,7 @@ from schemas.topics import Topics
 from tests.integration.consumer.ledger import Ledger
 from tests.integration.schemas.odd_records import send_batch
 from tests.unit.schemas.test_decoding_traps import TRAPS
-from tests.until import until
+from tests.waiting import until
 
 
 class Desk:

@@ -6,7 +6,7 @@ from consumer.late_jobs import LateJobs
 from tests.integration.consumer.bed import Bed
 from tests.integration.consumer.ledger import Ledger
 from tests.unit.consumer.commands import command
-from tests.until import until
+from tests.waiting import until
 
 
 def sweep(ledger: Ledger, bed: Bed) -> LateJobs:

@@ -11,7 +11,7 @@ import pytest
 from consumer.cancellations import StillStopping
 from tests.fakes.cancellations import Flaky, MemoryCancellations
 from tests.integration.consumer.bed import LIMITS, QUICK, SLOW_LOOKS, Bed, ended, failed, gone, labelled
-from tests.until import until
+from tests.waiting import until
 
 
 @pytest.fixture

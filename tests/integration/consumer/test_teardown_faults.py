@@ -16,7 +16,7 @@ from deploy.local.kubernetes_simulated import Simulator, Which
 from tests.fakes.cancellations import MemoryCancellations
 from tests.fakes.jobs import MemoryJobs
 from tests.integration.consumer.bed import LIMITS, QUICK, SLOW_LOOKS, Bed, ended, failed, gone, labelled
-from tests.until import until
+from tests.waiting import until
 
 IMPATIENT = replace(QUICK, refusal_patience=0.5)
 CONSUMER = "*:consumer"

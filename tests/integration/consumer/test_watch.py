@@ -12,7 +12,7 @@ from consumer.sightings import Sightings
 from consumer.watch import Change, ClusterWatch
 from deploy.local.kubernetes_simulated import Simulator, Which
 from tests.integration.consumer.bed import CLUSTER, Bed, labelled
-from tests.until import until
+from tests.waiting import until
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ import time
 
 from consumer.errors import TemporaryError
 from consumer.supervisor import Supervisor
-from tests.until import until
+from tests.waiting import until
 
 
 class FakeLoop:

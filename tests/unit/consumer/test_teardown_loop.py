@@ -21,7 +21,7 @@ from consumer.teardown_loop import Teardown
 from consumer.teardown_port import CancellationStore, TeardownLimits
 from tests.fakes.cancellations import Flaky, MemoryCancellations, Stored
 from tests.fakes.jobs import MemoryJobs, job
-from tests.until import until
+from tests.waiting import until
 
 LIMITS = TeardownLimits(poll=0.02, calls_in_flight=4)
 RULES = TeardownRules(first_look=3600, last_look=3600, backoff_base=3600, backoff_cap=3600)
