@@ -181,7 +181,8 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         self.new -= set(revoked)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.nothing_in_hand.wait(), _CALL_TIMEOUT)
+            async with asyncio.timeout(_CALL_TIMEOUT):
+                await self.nothing_in_hand.wait()
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         self.new |= set(assigned)

@@ -53,7 +53,8 @@ class LateJobs:
                 await self._sweep(name, jobs)
             self.progressed_at = time.monotonic()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._every)
+                async with asyncio.timeout(self._every):
+                    await self._stopping.wait()
 
     async def _sweep(self, cluster: str, jobs: LabelledJobs) -> None:
         """One cluster. Its outage is no concern of the others."""

@@ -67,7 +67,8 @@ class Reconcile:
                 await self._forget()
             self.progressed_at = time.monotonic()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._limits.poll)
+                async with asyncio.timeout(self._limits.poll):
+                    await self._stopping.wait()
 
     async def _decide_left_over(self) -> None:
         decided = await self._decide.left_over(self._limits.batch)
