@@ -35,8 +35,8 @@ class DecisionBatch:
         self.openings: list[Opening] = []
         self.joined: dict[UUID, tuple[int, bool]] = {}
         self.messages: list[Message] = []
-        self.again: list[UUID] = []
-        """Ids of events that a duplicate command asks to be published once more."""
+        self.again: list[tuple[UUID, UUID]] = []
+        """Evaluations and ids of events that a duplicate command asks to be published once more."""
         self.counts: dict[str, int] = {}
 
     def first_seen(
@@ -115,7 +115,8 @@ class DecisionBatch:
             self._count("redelivered")  # by Kafka, after a commit that it did not learn of: the outbox has it all
         else:
             self._count("duplicate")
-            self.again += events_of_command(recorded["opening_source"], recorded["opening_id"])
+            events = events_of_command(recorded["opening_source"], recorded["opening_id"])
+            self.again += [(command.evaluation_id, event) for event in events]
 
     def _twice_at_once(self, command: ReceivedCommand, first: ReceivedCommand) -> None:
         if first.meaning == command.meaning:

@@ -150,7 +150,7 @@ _FUNCTIONS = [
         IF NOT FOUND THEN done := false; answer := 'not_found'; RETURN; END IF;
         answer := evaluation_cancel.status_of(seen.{status}::text);
         IF EXISTS (SELECT FROM evaluation_cancel.cancellations c
-                   WHERE c.evaluation_id = evaluation AND c.phase IN ('accepted', 'stopping')) THEN
+                   WHERE c.evaluation_id = evaluation AND c.ended_at IS NULL) THEN
             done := false; answer := 'cancelling'; RETURN;
         END IF;
         IF answer = 'created' THEN
@@ -195,7 +195,7 @@ _FUNCTIONS = [
         answer := current;
         IF current IN ('succeeded', 'failed', 'cancelled') THEN done := current = new_status; RETURN; END IF;
         IF EXISTS (SELECT FROM evaluation_cancel.cancellations c
-                   WHERE c.evaluation_id = evaluation AND c.phase IN ('accepted', 'stopping')) THEN
+                   WHERE c.evaluation_id = evaluation AND c.ended_at IS NULL) THEN
             INSERT INTO evaluation_cancel.held_reports AS h (evaluation_id, status, reported_at)
                 VALUES (evaluation, new_status, now())
                 ON CONFLICT (evaluation_id) DO UPDATE
@@ -231,13 +231,15 @@ _TRIGGERS = [
         END IF;
         IF becomes = 'cancelled' THEN
             IF EXISTS (SELECT FROM evaluation_cancel.cancellations c
-                       WHERE c.evaluation_id = OLD.{id} AND c.phase = 'cancelled') THEN RETURN NEW; END IF;
+                       WHERE c.evaluation_id = OLD.{id} AND c.phase = 'cancelled' AND c.ended_at IS NOT NULL) THEN
+                RETURN NEW;
+            END IF;
             RAISE EXCEPTION USING ERRCODE = 'EC003', MESSAGE = format(
                 'evaluation %s becomes cancelled only when a cancellation of it has ended; send CancelEvaluation',
                 OLD.{id});
         END IF;
         SELECT c.id INTO fence FROM evaluation_cancel.cancellations c
-            WHERE c.evaluation_id = OLD.{id} AND c.phase IN ('accepted', 'stopping');
+            WHERE c.evaluation_id = OLD.{id} AND c.ended_at IS NULL;
         IF FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'EC002', MESSAGE = format(
                 'evaluation %s is being cancelled by %s; it cannot become %s now, use evaluation_cancel.report()',
@@ -253,7 +255,7 @@ _TRIGGERS = [
     CREATE OR REPLACE FUNCTION evaluation_cancel.guard_delete() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF EXISTS (SELECT FROM evaluation_cancel.cancellations c
-                   WHERE c.evaluation_id = OLD.{id} AND c.phase IN ('accepted', 'stopping')) THEN
+                   WHERE c.evaluation_id = OLD.{id} AND c.ended_at IS NULL) THEN
             RAISE EXCEPTION USING ERRCODE = 'EC002', MESSAGE = format(
                 'evaluation %s is being cancelled; its row is needed until that has ended', OLD.{id});
         END IF;

@@ -102,8 +102,8 @@ END = f"""
 UPDATE evaluation_cancel.cancellations c
 SET phase = r.phase, ended_at = now(), claimed_by = NULL, evidence = r.evidence,
     last_error_code = coalesce(r.code, c.last_error_code), last_error_text = coalesce(r.text, c.last_error_text),
-    cleanup_next_at = CASE WHEN r.phase = 'cancelled' AND r.ended_at IS NOT NULL AND c.cleanup_state = 'pending' THEN now() END,
-    cleanup_deadline_at = CASE WHEN r.phase = 'cancelled' AND r.ended_at IS NOT NULL AND c.cleanup_state = 'pending' THEN now() + $7::interval END
+    cleanup_next_at = CASE WHEN r.phase = 'cancelled' AND c.cleanup_state = 'pending' THEN now() END,
+    cleanup_deadline_at = CASE WHEN r.phase = 'cancelled' AND c.cleanup_state = 'pending' THEN now() + $7::interval END
 FROM unnest($1::uuid[], $2::int[], $3::text[], $4::jsonb[], $5::text[], $6::text[])
 AS r (id, attempt, phase, evidence, code, text)
 WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL

@@ -18,14 +18,15 @@ ADD = """
 WITH added AS (
     INSERT INTO evaluation_cancel.messages (event_id, type, evaluation_id, topic, key, value, headers)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[])
-    ON CONFLICT (event_id) DO NOTHING RETURNING id, key
+    ON CONFLICT (evaluation_id, event_id) DO NOTHING RETURNING id, key
 )
 INSERT INTO evaluation_cancel.outbox (message_id, key) SELECT id, key FROM added ORDER BY id
 """
 
 ADD_AGAIN = """
 INSERT INTO evaluation_cancel.outbox (message_id, key)
-SELECT id, key FROM evaluation_cancel.messages WHERE event_id = ANY ($1) ORDER BY id
+SELECT m.id, m.key FROM unnest($1::uuid[], $2::uuid[]) AS r (evaluation_id, event_id)
+JOIN evaluation_cancel.messages m ON m.evaluation_id = r.evaluation_id AND m.event_id = r.event_id ORDER BY m.id
 """
 
 # Oldest first, without the keys that are not to be sent now: parked ones, whose later rows wait with them, and those
@@ -78,9 +79,9 @@ async def add(tx: Transaction, messages: Sequence[Message]) -> None:
     )
 
 
-async def add_again(tx: Transaction, event_ids: Sequence[UUID]) -> None:
-    """Publishes again, byte for byte, those of the events that were published before."""
-    await tx.execute(ADD_AGAIN, event_ids)
+async def add_again(tx: Transaction, events: Sequence[tuple[UUID, UUID]]) -> None:
+    """Publishes again, byte for byte, those of the events (evaluation, event id) that were published before."""
+    await tx.execute(ADD_AGAIN, [e[0] for e in events], [e[1] for e in events])
 
 
 async def oldest(tx: Transaction, without_keys: Sequence[bytes], after: int, limit: int) -> list[Row]:

@@ -46,10 +46,10 @@ WHERE c.source = $1 AND c.id = $2 AND (
 LATEST: Final = f"""
 SELECT * FROM (
     SELECT p.evaluation_id, {PROGRESS_COLUMNS} FROM evaluation_cancel.cancellation_progress p
-    WHERE p.evaluation_id = $1 AND p.phase IN ('accepted', 'stopping') AND p.team_id = ANY ($2)
+    WHERE p.evaluation_id = $1 AND p.ended_at IS NULL AND p.team_id = ANY ($2)
     UNION ALL
     SELECT p.evaluation_id, {PROGRESS_COLUMNS} FROM evaluation_cancel.cancellation_progress p
-    WHERE p.evaluation_id = $1 AND p.phase IN ('cancelled', 'failed') AND p.team_id = ANY ($2)
+    WHERE p.evaluation_id = $1 AND p.ended_at IS NOT NULL AND p.team_id = ANY ($2)
 ) found ORDER BY accepted_at DESC LIMIT 1
 """
 

@@ -11,7 +11,7 @@ from consumer.received import ReceivedCommand
 
 LOCK = "SELECT team_id, status, cluster FROM evaluation_cancel.evaluations WHERE id = $1 FOR NO KEY UPDATE"
 FENCE = """
-SELECT id FROM evaluation_cancel.cancellations WHERE evaluation_id = $1 AND phase IN ('accepted', 'stopping')
+SELECT id FROM evaluation_cancel.cancellations WHERE evaluation_id = $1 AND ended_at IS NULL
 """
 KNOWN = "SELECT meaning FROM evaluation_cancel.commands WHERE source = $1 AND id = $2"
 INSERT_COMMAND = """

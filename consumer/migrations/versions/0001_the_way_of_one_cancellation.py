@@ -13,8 +13,10 @@ depends_on = None
 
 STATEMENTS = (
     "CREATE SCHEMA IF NOT EXISTS evaluation_cancel",
-    # One row a cancellation. While phase is accepted or stopping it is the fence of its evaluation.
+    # One row a cancellation. Until it has ended, it is the fence of its evaluation.
     # next_attempt_at is also the end of a claim, so that an expired claim is simply due again.
+    # Indexes ask for ended_at and not for phase, so that accepted to stopping changes no index; pages are half empty,
+    # so that each row's updates have room beside it.
     """
     CREATE TABLE evaluation_cancel.cancellations (
         id uuid PRIMARY KEY,
@@ -53,25 +55,26 @@ STATEMENTS = (
         cleanup_deadline_at timestamptz,
         cleanup_error_code text,
         cleanup_error_text text,
-        cleanup_report jsonb
-    ) WITH (fillfactor = 70)
+        cleanup_report jsonb,
+        CHECK ((ended_at IS NULL) = (phase IN ('accepted', 'stopping')))
+    ) WITH (fillfactor = 50)
     """,
     """
     CREATE UNIQUE INDEX cancellations_open_of_evaluation ON evaluation_cancel.cancellations (evaluation_id)
-        WHERE phase IN ('accepted', 'stopping')
+        WHERE ended_at IS NULL
     """,
     """
     CREATE INDEX cancellations_ended_of_evaluation ON evaluation_cancel.cancellations (evaluation_id)
-        WHERE phase IN ('cancelled', 'failed')
+        WHERE ended_at IS NOT NULL
     """,
     # Claims take a fair share of each team: the index leads with the team.
     """
     CREATE INDEX cancellations_due ON evaluation_cancel.cancellations (team_id, next_attempt_at)
-        WHERE phase IN ('accepted', 'stopping')
+        WHERE ended_at IS NULL
     """,
     """
     CREATE INDEX cancellations_cleanup_due ON evaluation_cancel.cancellations (cleanup_next_at)
-        WHERE cleanup_state = 'pending' AND phase = 'cancelled'
+        WHERE cleanup_state = 'pending' AND ended_at IS NOT NULL
     """,
     # The errors of its attempts, for audit: the first nineteen, and the latest with how many it stands for.
     """
@@ -129,17 +132,17 @@ STATEMENTS = (
     """
     CREATE TABLE evaluation_cancel.messages (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        event_id uuid NOT NULL UNIQUE,
+        event_id uuid NOT NULL,
         type text NOT NULL,
         evaluation_id uuid,
         topic text NOT NULL,
         key bytea,
         value bytea,
         headers bytea NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
+        created_at timestamptz NOT NULL DEFAULT now(),
+        UNIQUE NULLS NOT DISTINCT (evaluation_id, event_id)
     )
     """,
-    "CREATE INDEX messages_of_evaluation ON evaluation_cancel.messages (evaluation_id)",
     # What waits to be published (again); a row is deleted when the broker has acknowledged it.
     """
     CREATE TABLE evaluation_cancel.outbox (
@@ -149,7 +152,7 @@ STATEMENTS = (
         parked_at timestamptz,
         error_code text,
         error_text text
-    )
+    ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)
     """,
     "CREATE INDEX outbox_parked ON evaluation_cancel.outbox (key) WHERE parked_at IS NOT NULL",
     """

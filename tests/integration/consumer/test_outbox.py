@@ -13,7 +13,7 @@ from consumer.outbox import Record, Refused, Relay, RelayLimits, SendResult, Sen
 from consumer.store import outbox
 from tests.integration.consumer.ledger import Ledger
 from tests.unit.consumer.commands import command
-from tests.until import until
+from tests.waiting import until
 
 
 class FakeBroker:
@@ -41,7 +41,12 @@ def relay(ledger: Ledger, broker: FakeBroker, holder: str = "a", *, batch: int =
     return Relay(database=ledger.database, producer=broker, holder=holder, limits=limits)
 
 
-async def add(ledger: Ledger, *messages: tuple[str | None, str], event_id: UUID | None = None) -> None:
+async def add(
+    ledger: Ledger,
+    *messages: tuple[str | None, str],
+    event_id: UUID | None = None,
+    evaluation_id: UUID | None = None,
+) -> None:
     """Messages as (key, value)."""
     async with ledger.database.transaction() as tx:
         await outbox.add(
@@ -50,7 +55,7 @@ async def add(ledger: Ledger, *messages: tuple[str | None, str], event_id: UUID 
                 Message(
                     event_id=event_id or uuid4(),
                     type="EvaluationCancelled",
-                    evaluation_id=None,
+                    evaluation_id=evaluation_id,
                     topic="events",
                     key=None if key is None else key.encode(),
                     value=value.encode(),
@@ -79,13 +84,13 @@ async def test_a_round_sends_the_oldest_of_each_key_and_the_next_round_goes_on(l
 
 async def test_headers_arrive_byte_for_byte_with_the_sequence_of_the_first_publication(ledger: Ledger) -> None:
     broker = FakeBroker()
-    identity = uuid4()
-    await add(ledger, ("k", "a"), event_id=identity)
+    evaluation, identity = uuid4(), uuid4()
+    await add(ledger, ("k", "a"), event_id=identity, evaluation_id=evaluation)
     publishing = relay(ledger, broker)
     await lead(publishing)
     await publishing.round()
     async with ledger.database.transaction() as tx:
-        await outbox.add_again(tx, [identity])
+        await outbox.add_again(tx, [(evaluation, identity)])
     await publishing.round()
     [first], [again] = broker.rounds
     assert first == again

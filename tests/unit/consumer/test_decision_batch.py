@@ -76,7 +76,7 @@ def test_a_duplicate_asks_for_the_events_of_the_cancellation_it_led_to() -> None
     again = command(earlier.evaluation_id, id="c-1")
     batch = DecisionBatch(EVENTS, NOW)
     assert batch.first_seen([again], recorded(earlier, opening_id="c-0")) == []
-    assert event_id(earlier.source, "c-0", "EvaluationCancelled") in batch.again
+    assert (earlier.evaluation_id, event_id(earlier.source, "c-0", "EvaluationCancelled")) in batch.again
     assert batch.counts == {"duplicate": 1}
 
 
