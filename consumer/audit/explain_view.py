@@ -65,9 +65,9 @@ def _summary(explanation: Explanation) -> str:
     if stored.evaluation is None:
         return "There is no such evaluation now."
     row = stored.evaluation
-    return plain(
-        f"is {row['status']}, of team {row['team_id']}; Job {row['job_name'] or '-'} in {row['cluster'] or '-'}"
-    )
+    job = "" if row["job_name"] is None else f"; Job {row['job_namespace']}/{row['job_name']}"
+    where = "" if row["cluster"] is None else f" in cluster {row['cluster']}"
+    return plain(f"It is {row['status']}, of team {row['team_id']}{job}{where}.")
 
 
 def _show_artifacts(explanation: Explanation, console: Console) -> None:

@@ -76,15 +76,15 @@ def _days(report: Report) -> str:
     stacks = [[report.days[day, name] for name in names] for day in days]
     top = _round_up(max(map(sum, stacks)))
     width = (_WIDTH - _LEFT) / len(days)
-    bars = []
+    bar, bars = min(width * 0.8, 60), []
     for number, (day, stack) in enumerate(zip(days, stacks, strict=True)):
         below = 0.0
         for name, count, colour in zip(names, stack, _cycled(len(names)), strict=True):
             height = count / top * (_HEIGHT - _BOTTOM)
             below += height
             title = escape(f"{day}: {count:,} {name}")
-            bars.append(_bar(_LEFT + number * width, below, min(width * 0.8, 60), height, colour=colour, title=title))
-    labels = {_LEFT + n * width: day for n, day in enumerate(days) if n % max(1, len(days) // 6) == 0}
+            bars.append(_bar(_LEFT + number * width, below, bar, height, colour=colour, title=title))
+    labels = {_LEFT + n * width + bar / 2: day for n, day in enumerate(days) if n % math.ceil(len(days) / 7) == 0}
     key = "".join(
         f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
         for name, colour in zip(names, _cycled(len(names)), strict=True)
@@ -104,14 +104,14 @@ def _histogram(report: Report) -> str:
         counts[step - first] += 1
     top = _round_up(max(counts))
     width = (_WIDTH - _LEFT) / len(counts)
-    bars, labels = [], {}
+    bar, bars, labels = min(width * 0.9, 90), [], {}
     for number, count in enumerate(counts):
         upper = 2.0 ** (first + number)
         height = count / top * (_HEIGHT - _BOTTOM)
         title = f"{count:,} took up to {_short(upper)}"
-        bars.append(_bar(_LEFT + number * width, height, min(width * 0.9, 90), height, colour=_COLOURS[0], title=title))
-        if number % max(1, len(counts) // 10) == 0:
-            labels[_LEFT + number * width] = f"≤ {_short(upper)}"
+        bars.append(_bar(_LEFT + number * width, height, bar, height, colour=_COLOURS[0], title=title))
+        if number % math.ceil(len(counts) / 9) == 0:
+            labels[_LEFT + number * width + bar / 2] = f"≤ {_short(upper)}"
     return f"<h2>Time from acceptance to cancelled</h2>{_chart(bars, labels, top)}"
 
 
@@ -130,7 +130,9 @@ def _chart(bars: Sequence[str], labels: Mapping[float, str], top: float) -> str:
         y = (_HEIGHT - _BOTTOM) * (1 - part) + 6
         axis.append(f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
         axis.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{top * part:,.0f}</text>')
-    marks = [f'<text x="{x:.1f}" y="{_HEIGHT}">{escape(label)}</text>' for x, label in labels.items()]
+    marks = [
+        f'<text x="{x:.1f}" y="{_HEIGHT}" text-anchor="middle">{escape(label)}</text>' for x, label in labels.items()
+    ]
     shifted = f'<g transform="translate(0 6)">{"".join(bars)}</g>'
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + 8}" role="img">{"".join(axis)}{shifted}{"".join(marks)}</svg>'
 

@@ -52,12 +52,12 @@ def sheets(report: Report) -> list[Sheet]:
 def show(report: Report, console: Console) -> None:
     console.print(Text(f"Cancellations, {span(report)}", style="bold"))
     for sheet in sheets(report):
-        table = Table(title=sheet.title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for number, column in enumerate(sheet.columns):
             table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
         for row in sheet.rows:
             table.add_row(*(Text(cell) for cell in row))
-        console.print()
+        console.print(Text(f"\n{sheet.title}", style="italic"))
         console.print(table)
     for remark in remarks(report):
         console.print(remark)

@@ -105,10 +105,10 @@ def _of_cancellation(row: Row, errors: Sequence[Row]) -> Iterator[Entry]:
         yield Entry(at=error["at"], what="error", detail=plain(detail), sources=(where,))
     yield from _of_evidence(_json(row["evidence"]), source)
     if row["ended_at"] is not None:
-        detail = f"{row['phase']} after {row['attempts']} attempts; {1 + row['joined']} commands share it"
+        detail = f"{row['phase']}; attempts: {row['attempts']}; commands that share it: {1 + row['joined']}"
         yield Entry(at=row["ended_at"], what="ended", detail=detail, sources=source)
     else:
-        detail = f"{row['phase']}, {row['attempts']} attempts, next at {row['next_attempt_at']:%Y-%m-%d %H:%M:%SZ}"
+        detail = f"{row['phase']}; attempts: {row['attempts']}; this is when the next one is due"
         yield Entry(at=row["next_attempt_at"], what="open", detail=detail, sources=source)
 
 
