@@ -118,7 +118,8 @@ class Relay:
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._nudged.wait(), self._limits.poll)
+            async with asyncio.timeout(self._limits.poll):
+                await self._nudged.wait()
 
     async def _hold(self) -> bool:
         """Takes or prolongs the lease, by half of its length each time."""
