@@ -22,6 +22,7 @@ from producer import logs
 from producer.cancelling import Progress, Wish, cancel_all, exit_code
 from producer.errors import KafkaUnreachable
 from producer.outcomes import OutcomeFollower
+from producer.over_http import HttpWish, cancel_all_over_http, endpoint_client, is_safe
 from producer.progress import ProgressView
 from producer.publisher import Publisher
 from producer.settings import ProducerSettings
@@ -58,9 +59,15 @@ def cancel(
     command_id: Annotated[
         str | None, typer.Option(help="To try one again whose outcome was unknown: the same id counts once.")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}URL", help="Ask this HTTP endpoint instead of Kafka.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}TOKEN", help="For the endpoint; it says who asks.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, at the end.")] = False,
 ) -> None:
-    """Cancel evaluations.
+    """Cancel evaluations, through Kafka or (--url) the HTTP endpoint.
 
     Exit code 0: all are cancelled (without --wait: published).
 
@@ -70,6 +77,15 @@ def cancel(
         raise typer.BadParameter("give --user or --service, not both")
     if command_id is not None and len(set(evaluation_ids)) > 1:
         raise typer.BadParameter("--command-id names one command; give one evaluation")
+    distinct = dict.fromkeys(evaluation_ids)
+    rows = [Progress(evaluation_id=each, command_id=command_id or str(uuid7())) for each in distinct]
+    wait_seconds = timeout if wait else None
+    if url is not None:
+        if user is not None or service is not None:
+            raise typer.BadParameter("with --url the token says who asks; --user and --service have no meaning")
+        http_wish = HttpWish(reason=reason, cleanup_artifacts=cleanup)
+        asyncio.run(_cancel_over_http(url, token, rows, http_wish, as_json=as_json, wait_seconds=wait_seconds))
+        raise typer.Exit(exit_code(rows, waited=wait))
     settings = _settings(ProducerSettings)
     wish = Wish(
         requested_by=_actor(user, service, team),
@@ -77,10 +93,8 @@ def cancel(
         cleanup_artifacts=cleanup,
         source=settings.source,
     )
-    distinct = dict.fromkeys(evaluation_ids)
-    rows = [Progress(evaluation_id=each, command_id=command_id or str(uuid7())) for each in distinct]
     try:
-        asyncio.run(_cancel(settings, rows, wish, as_json=as_json, wait_seconds=timeout if wait else None))
+        asyncio.run(_cancel(settings, rows, wish, as_json=as_json, wait_seconds=wait_seconds))
     except KafkaUnreachable as error:
         _explain(str(error))
         raise typer.Exit(NOT_KNOWN) from None
@@ -105,6 +119,18 @@ def openapi() -> None:
     from producer import app as service  # noqa: PLC0415  # as above
 
     typer.echo(json.dumps(service.application().openapi(), indent=2))
+
+
+async def _cancel_over_http(
+    url: str, token: str | None, rows: list[Progress], wish: HttpWish, *, as_json: bool, wait_seconds: float | None
+) -> None:
+    if not is_safe(url):
+        raise typer.BadParameter("--url must be https://…, or an address of this machine: a token goes with it")
+    if not token:
+        raise typer.BadParameter(f"--url needs a token; best in {ENVIRONMENT_PREFIX}TOKEN, where nobody sees it")
+    with ProgressView(rows, Console(), as_json=as_json) as view:
+        async with endpoint_client(url, token) as client:
+            await cancel_all_over_http(rows, wish, client=client, wait_seconds=wait_seconds, changed=view.changed)
 
 
 async def _cancel(

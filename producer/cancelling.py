@@ -93,7 +93,7 @@ def exit_code(rows: Sequence[Progress], *, waited: bool) -> int:
     states = {row.state for row in rows}
     if states & REFUSED:
         return 1
-    return 0 if states <= (GOOD if waited else GOOD | {State.PUBLISHED}) else 3
+    return 0 if states <= (GOOD if waited else GOOD | {State.PUBLISHED, State.ACCEPTED}) else 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

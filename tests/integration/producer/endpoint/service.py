@@ -118,7 +118,8 @@ async def _warm(made: Service) -> None:
     """The consumer takes a while to get its partitions: not the first test's time."""
     async with made.client() as client:
         answer = await client.post(f"/v1/evaluations/{await made.evaluation()}/cancel", headers={"prefer": "wait=55"})
-        assert answer.status_code == 200, answer.text
+        log = made.stack.work.directory / "endpoint-consumer.log"
+        assert answer.status_code == 200, f"{answer.text}\n{log.read_text()[-3000:]}"
 
 
 def kafka_settings(kafka: Kafka, topic_prefix: str) -> KafkaSettings:

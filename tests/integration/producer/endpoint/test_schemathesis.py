@@ -1,0 +1,56 @@
+"""Schemathesis against the running server, from its own document: all checks, data that fits and data that does not."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.integration.producer.endpoint.service import TEAM, Service
+
+EXAMPLES = "25"
+LIMIT = 100.0
+# That it has ended already is a good answer to a good request.
+SETTINGS = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", 400, 401, 404]
+"""
+
+
+async def test_the_server_keeps_what_its_document_promises(served: Service, tmp_path: Path) -> None:
+    evaluations = [str(await served.evaluation()) for _ in range(200)]
+    for evaluation in evaluations[:20]:
+        async with served.client() as client:
+            await client.post(f"/v1/evaluations/{evaluation}/cancel", headers={"prefer": "respond-async"})
+    (tmp_path / "schemathesis.toml").write_text(SETTINGS)
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"),
+        *("run", f"{served.url}/openapi.json"),
+        *("--checks", "all", "--mode", "all", "--max-examples", EXAMPLES, "--workers", "4", "--continue-on-failure"),
+        *("--suppress-health-check", "all", "--generation-database", "none", "--warnings", "off", "--no-color"),
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py")),
+            "TOKEN": served.tokens.token("ada", [TEAM]),
+            "EVALUATIONS": ",".join(evaluations),
+            "NO_PROXY": "127.0.0.1",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(LIMIT):
+            said, _ = await program.communicate()
+    finally:
+        if program.returncode is None:
+            program.kill()
+    assert program.returncode == 0, said.decode()
+    async with httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=60) as client:
+        metrics = (await client.get("/metrics")).text
+    cancel = 'route="/v1/evaluations/{evaluation_id}/cancel"'
+    # It came to the core, and not only to the door.
+    for status in ("200", "400", "404", "422", "401"):
+        assert f'request_seconds_count{{{cancel},status="{status}"}}' in metrics
+    assert 'status="500"' not in metrics
