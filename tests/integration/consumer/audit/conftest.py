@@ -1,0 +1,28 @@
+"""The history that the audit tests look at, made once; and copies of its database to tamper with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from deploy.local.stack import Stack
+from tests.integration.consumer.audit.history import History, made_history
+from tests.stand import unique
+
+
+@pytest.fixture(scope="session")
+async def history(stand: Stack, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[History]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", stand.s3.access_key)
+        environment.setenv("AWS_SECRET_ACCESS_KEY", stand.s3.secret_key)
+        async with made_history(stand, migrated, tmp_path_factory.mktemp("audit")) as made:
+            yield made
+
+
+@pytest.fixture
+async def copy(stand: Stack, history: History) -> AsyncIterator[str]:
+    """The DSN of a copy of the history's database."""
+    name = unique("copy")
+    yield await stand.postgres.create_database(name, template=history.database)
+    await stand.postgres.drop_database(name)

@@ -1,0 +1,369 @@
+"""An untouched history has no defect, and whatever is altered in it is found and named."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from consumer.audit import parts
+from consumer.audit.chain import Head
+from consumer.audit.findings import Findings
+from consumer.audit.link import decode_link, encode_link
+from consumer.audit.signing import Signer, load_signer
+from consumer.audit.verify import Verification, verify
+from tests.fakes.audit import MemoryStore, new_signer
+from tests.integration.consumer.audit.history import History
+
+Heads = dict[tuple[str, int], Head]
+
+
+async def verified(
+    history: History, store: MemoryStore | None = None, dsn: str | None = None, **changes: Any
+) -> tuple[Findings, Heads]:
+    settings = history.settings if dsn is None else history.on(dsn)
+    verification = Verification(
+        topics=settings.topics, lag=timedelta(0), inbox_kept=timedelta(days=30), messages_kept=timedelta(days=30)
+    )
+    async with parts.postgres(settings) as database:
+        return await verify(
+            store or history.archive(),
+            parts.trusted_keys(settings),
+            database,
+            replace(verification, **changes),
+            lambda _: None,
+        )
+
+
+async def test_an_untouched_history_has_no_defect(history: History) -> None:
+    findings, heads = await verified(history)
+    assert findings.defects == []
+    assert findings.notices == []
+    counts = findings.counts
+    assert counts["inbox rows"] == 8
+    assert counts["commands"] == 11
+    assert counts["cancellations"] == 4
+    assert counts["records"] == sum(body.count(b"\n") for body in map(gzip.decompress, data(history.objects).values()))
+    assert (await verified(history, expected=heads))[0].defects == []
+
+
+async def test_the_archive_alone_can_be_verified_too(history: History) -> None:
+    verification = Verification(
+        topics=history.settings.topics, lag=timedelta(0), inbox_kept=timedelta(30), messages_kept=timedelta(30)
+    )
+    trusted = parts.trusted_keys(history.settings)
+    findings, _ = await verify(history.archive(), trusted, None, verification, lambda _: None)
+    assert findings.defects == []
+    assert findings.counts["messages"] == 0
+
+
+def data(objects: dict[str, bytes]) -> dict[str, bytes]:
+    return {key: body for key, body in objects.items() if key.startswith("data/")}
+
+
+def links(objects: dict[str, bytes], topic: str) -> list[str]:
+    """Of the partition with the most links."""
+    found: dict[str, list[str]] = {}
+    for key in sorted(objects):
+        if key.startswith(f"chain/{topic}/"):
+            found.setdefault(key.rpartition("/")[0], []).append(key)
+    return max(found.values(), key=len)
+
+
+def signer_of(history: History) -> Signer:
+    assert history.settings.audit_signing_key_file is not None
+    return load_signer(history.settings.audit_signing_key_file)
+
+
+def events_links(history: History, store: MemoryStore) -> list[str]:
+    found = links(store.objects, history.settings.topics.events)
+    assert len(found) > 2, "the history is too short for these tests"
+    return found
+
+
+def alter_an_object(history: History, store: MemoryStore) -> tuple[str, str]:
+    key = max(data(store.objects))
+    lines = (
+        gzip.decompress(store.objects[key]).replace(b"wrong model", b"right model").replace(b"not_json", b"no_value")
+    )
+    store.objects[key] = gzip.compress(lines, mtime=0)
+    return key, "altered_object"
+
+
+def alter_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
+    key = events_links(history, store)[1]
+    store.objects[key] = store.objects[key].replace(b"records: ", b"records: 1")
+    return key, "broken_link"
+
+
+def drop_an_object(history: History, store: MemoryStore) -> tuple[str, str]:
+    key = min(data(store.objects))
+    del store.objects[key]
+    return key, "missing_object"
+
+
+def drop_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
+    _, gone, after = events_links(history, store)[:3]
+    del store.objects[gone]
+    return after, "missing_link"
+
+
+def swap_two_links(history: History, store: MemoryStore) -> tuple[str, str]:
+    one, other = events_links(history, store)[:2]
+    store.objects[one], store.objects[other] = store.objects[other], store.objects[one]
+    return one, "misplaced_link"
+
+
+def swap_two_objects(history: History, store: MemoryStore) -> tuple[str, str]:
+    one, other = sorted(data(store.objects))[:2]
+    store.objects[one], store.objects[other] = store.objects[other], store.objects[one]
+    return other, "altered_object"
+
+
+def truncate_an_object(history: History, store: MemoryStore) -> tuple[str, str]:
+    key = min(data(store.objects))
+    store.objects[key] = store.objects[key][:-9]
+    return key, "altered_object"
+
+
+def truncate_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
+    key = events_links(history, store)[1]
+    store.objects[key] = store.objects[key][:-5]
+    return key, "broken_link"
+
+
+def sign_with_another_key(history: History, store: MemoryStore) -> tuple[str, str]:
+    """The whole chain, so that every digest fits."""
+    stranger, previous = new_signer(), None
+    for key in events_links(history, store):
+        link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
+        raw = encode_link(replace(link, previous=previous), stranger)
+        store.objects[key], previous = raw, hashlib.sha256(raw).hexdigest()
+    return events_links(history, store)[0], "broken_link"
+
+
+def insert_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
+    """A copy of a real one, behind the end."""
+    found = events_links(history, store)
+    key = found[0].rpartition("/")[0] + "/" + "9".zfill(20)
+    while key in store.objects:
+        key = key[:-2] + "99"
+    store.objects[key] = store.objects[found[0]]
+    return key, "misplaced_link"
+
+
+def insert_a_chain_of_an_unknown_key(history: History, store: MemoryStore) -> tuple[str, str]:
+    found = events_links(history, store)
+    link = decode_link(store.objects[found[0]], parts.trusted_keys(history.settings))
+    key = found[0].replace(f"/{link.partition:05d}/", "/00777/")
+    store.objects[key] = encode_link(replace(link, partition=777), new_signer())
+    return key, "broken_link"
+
+
+def rewrite_a_link_with_the_stolen_key(history: History, store: MemoryStore) -> tuple[str, str]:
+    """The next link still names what stood there before."""
+    _, key, after = events_links(history, store)[:3]
+    link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
+    store.objects[key] = encode_link(replace(link, first_timestamp=1), signer_of(history))
+    return after, "broken_chain"
+
+
+def change_a_record_with_the_stolen_key(history: History, store: MemoryStore) -> tuple[str, str]:
+    """All digests and signatures fit; the reason in an event is no longer what its command says."""
+    previous = None
+    for key in events_links(history, store):
+        link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
+        assert link.data is not None
+        changed = gzip.compress(
+            gzip.decompress(store.objects[link.data]).replace(
+                b'\\"user\\",\\"id\\":\\"ada', b'\\"user\\",\\"id\\":\\"bob'
+            ),
+            mtime=0,
+        )
+        sha256 = hashlib.sha256(changed).hexdigest()
+        name = link.data.replace(link.sha256 or "", sha256)
+        store.objects[name] = changed
+        raw = encode_link(replace(link, previous=previous, data=name, sha256=sha256), signer_of(history))
+        store.objects[key], previous = raw, hashlib.sha256(raw).hexdigest()
+    return "messages row", "row_differs"
+
+
+Tampering = Callable[[History, MemoryStore], tuple[str, str]]
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        alter_an_object,
+        alter_a_link,
+        drop_an_object,
+        drop_a_link,
+        swap_two_links,
+        swap_two_objects,
+        truncate_an_object,
+        truncate_a_link,
+        sign_with_another_key,
+        insert_a_link,
+        insert_a_chain_of_an_unknown_key,
+        rewrite_a_link_with_the_stolen_key,
+        change_a_record_with_the_stolen_key,
+    ],
+    ids=lambda tampering: tampering.__name__,
+)
+async def test_a_tampered_archive_is_found_and_the_place_named(history: History, tamper: Tampering) -> None:
+    store = history.archive()
+    where, code = tamper(history, store)
+    findings, _ = await verified(history, store)
+    assert [f for f in findings.defects if f.code == code and where in f.where], findings.defects
+
+
+async def test_an_object_that_nothing_links_is_named_and_is_no_part_of_the_archive(history: History) -> None:
+    store = history.archive()
+    key = min(data(store.objects))
+    foreign = key.replace("/00000-", "/00099-")
+    store.objects |= {foreign: store.objects[key], key + ".bak": b"x"} if foreign != key else {key + ".bak": b"x"}
+    findings, _ = await verified(history, store)
+    assert findings.defects == []
+    assert {f.code for f in findings.notices} == {"unlinked_object"}
+    assert key + ".bak" in {f.where for f in findings.notices}
+
+
+async def test_what_was_cut_off_at_the_end_shows_against_noted_heads(history: History) -> None:
+    _, heads = await verified(history)
+    store = history.archive()
+    last = events_links(history, store)[-1]
+    del store.objects[last]
+    findings, _ = await verified(history, store, expected=heads)
+    assert [f.where for f in findings.defects if f.code == "truncated_chain"] == [last.rpartition("/")[0] + "/"]
+
+
+async def test_what_was_cut_off_at_the_end_shows_against_postgres_too(history: History) -> None:
+    store = history.archive()
+    for topic in (history.settings.topics.events, history.settings.topics.commands):
+        del store.objects[links(store.objects, topic)[-1]]
+    findings, _ = await verified(history, store)
+    found = [f.where.partition(" row")[0] for f in findings.defects if f.code == "not_archived"]
+    assert "messages" in found
+    assert "commands" in found
+
+
+async def test_a_chain_that_is_gone_as_a_whole_shows_against_noted_heads(history: History) -> None:
+    _, heads = await verified(history)
+    store = history.archive()
+    for key in links(store.objects, history.settings.topics.dead_letters):
+        del store.objects[key]
+    findings, _ = await verified(history, store, expected=heads)
+    assert {f.code for f in findings.defects} >= {"truncated_chain", "undecided"}
+
+
+async def test_what_kafka_no_longer_has_and_the_archive_never_had_is_a_defect(history: History) -> None:
+    _, heads = await verified(history)
+    partition, head = next(iter(sorted(heads.items())))
+    bounds = {partition: (head.next_offset + 3, head.next_offset + 5)}
+    findings, _ = await verified(history, kafka_bounds=bounds)
+    assert [(f.code, f.where) for f in findings.defects] == [
+        ("expired_unarchived", f"{partition[0]}[{partition[1]}]@{head.next_offset}")
+    ]
+
+
+ROWS = {
+    "a command's actor": (
+        "UPDATE evaluation_cancel.commands SET actor_id = 'mallory' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a command's reason": (
+        "UPDATE evaluation_cancel.commands SET reason = NULL WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a command's teams": (
+        "UPDATE evaluation_cancel.commands SET team_ids = '[]' WHERE evaluation_id = $1",
+        "decision_differs",
+    ),
+    "a command's bytes": (
+        "UPDATE evaluation_cancel.commands SET raw_sha256 = '' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a command's position": (
+        'UPDATE evaluation_cancel.commands SET "offset" = 0, partition = 0 WHERE evaluation_id = $1',
+        "row_without_record",
+    ),
+    "a decision": (
+        "UPDATE evaluation_cancel.commands SET decision = 'rejected', code = 'expired' WHERE evaluation_id = $1",
+        "decision_differs",
+    ),
+    "the status seen": (
+        "UPDATE evaluation_cancel.commands SET status_seen = 'succeeded' WHERE evaluation_id = $1",
+        "decision_differs",
+    ),
+    "the rules' version": (
+        "UPDATE evaluation_cancel.commands SET decision_version = 99 WHERE evaluation_id = $1",
+        "decision_differs",
+    ),
+    "a decision taken back": (
+        "UPDATE evaluation_cancel.commands SET decision = NULL WHERE evaluation_id = $1",
+        "undecided",
+    ),
+    "a dropped command": ("DELETE FROM evaluation_cancel.commands WHERE evaluation_id = $1", "row_missing"),
+    "an inserted command": (
+        """INSERT INTO evaluation_cancel.commands (source, id, evaluation_id, meaning, actor_kind, actor_id, team_ids,
+           every_team, cleanup_artifacts, topic, partition, "offset", raw_sha256, received_at)
+           SELECT source, 'forged', evaluation_id, meaning, actor_kind, actor_id, team_ids, every_team,
+           cleanup_artifacts, topic, partition, "offset", raw_sha256, received_at
+           FROM evaluation_cancel.commands WHERE evaluation_id = $1""",
+        "row_without_record",
+    ),
+    "a cancellation's actor": (
+        "UPDATE evaluation_cancel.cancellations SET actor_id = 'mallory' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a cancellation's time": (
+        "UPDATE evaluation_cancel.cancellations SET ended_at = ended_at + interval '1 s' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a cancellation's phase": (
+        "UPDATE evaluation_cancel.cancellations SET phase = 'failed' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a dropped cancellation": ("DELETE FROM evaluation_cancel.cancellations WHERE evaluation_id = $1", "row_missing"),
+    "a message": (
+        "UPDATE evaluation_cancel.messages SET value = replace(convert_from(value, 'utf8'), 'ada', 'bob')::bytea"
+        " WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a message's headers": (
+        "UPDATE evaluation_cancel.messages SET headers = '[]' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "a dropped message": ("DELETE FROM evaluation_cancel.messages WHERE evaluation_id = $1", "row_missing"),
+    "an inserted message": (
+        """INSERT INTO evaluation_cancel.messages (event_id, type, evaluation_id, topic, headers)
+           VALUES (gen_random_uuid(), 'EvaluationCancelled', $1, 't', '[]')""",
+        "not_archived",
+    ),
+    "the evaluation's status": (
+        "UPDATE evaluation_cancel.evaluations SET status = 'succeeded' WHERE id = $1",
+        "status_differs",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "code"), ROWS.values(), ids=ROWS.keys())
+async def test_a_tampered_row_is_found_and_its_evaluation_named(
+    history: History, copy: str, statement: str, code: str
+) -> None:
+    connection = await asyncpg.connect(copy)
+    await connection.execute("SET session_replication_role = replica")  # no trigger stands in a forger's way
+    assert (await connection.execute(statement, history.running)).split()[-1] != "0"
+    await connection.close()
+    findings, _ = await verified(history, dsn=copy)
+    named = [f for f in findings.defects if f.code == code]
+    assert named, findings.defects
+    assert any(str(history.running) in f.where + f.detail or "@" in f.where for f in named)
+    others = {str(getattr(history, name)) for name in ("created", "joined", "owned", "forbidden")}
+    assert not [f for f in findings.defects if any(other in f.where + f.detail for other in others)]
