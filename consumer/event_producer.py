@@ -14,6 +14,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -31,6 +32,7 @@ _REFUSALS: Mapping[type[BaseException], str] = {
     RecordListTooLargeError: "message_too_large",
     RecordTooLargeError: "message_too_large",
     TopicAuthorizationFailedError: "topic_not_authorized",
+    ClusterAuthorizationFailedError: "cluster_not_authorized",  # told to a client that may write to no topic at all
     InvalidTopicError: "invalid_topic",
 }
 
@@ -58,8 +60,9 @@ class KafkaEventProducer:
                     await asyncio.wait(waiting)
         except (TimeoutError, KafkaError, OSError) as error:
             detail = str(error) or "no acknowledgement in time"
-            unsent: list[SendResult] = [Unresolved(detail=detail)] * (len(records) - len(futures))
-            return [_result(f) for f in futures] + unsent
+            refused = isinstance(error, tuple(_REFUSALS))
+            unsent: list[SendResult] = [_refused(error) if refused else Unresolved(detail=detail)]
+            return [_result(f) for f in futures] + unsent * (len(records) - len(futures))
         return [_result(f) for f in futures]
 
     async def renew(self) -> None:
@@ -95,10 +98,15 @@ class KafkaEventProducer:
 async def _send(
     client: AIOKafkaProducer, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> asyncio.Future[Any] | SendResult:
+    if key is None and value is None:
+        key = b""  # the client sends nothing without both, and a dead letter of such a record is to be sent
     try:
         future: asyncio.Future[Any] = await client.send(topic, value, key=key, headers=headers)
     except tuple(_REFUSALS) as error:
         return _refused(error)
+    except (AssertionError, TypeError, ValueError) as error:
+        # One message that the client cannot make sense of must not keep all others from being sent.
+        return Refused(code="unsendable", detail=scrub(f"{type(error).__name__}: {error}"))
     return future
 
 

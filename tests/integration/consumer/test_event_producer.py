@@ -1,0 +1,66 @@
+"""The producer behind the outbox on a broker: what it can send, and what it says of what it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import ClusterAuthorizationFailedError
+
+from consumer.event_producer import KafkaEventProducer
+from consumer.outbox import Record, Refused, Sent
+from deploy.local.stack import Stack
+from schemas.topics import Topics
+
+
+@pytest.fixture
+async def producer(stand: Stack) -> AsyncIterator[KafkaEventProducer]:
+    made = KafkaEventProducer(
+        client_settings={"bootstrap_servers": stand.kafka.bootstrap_servers}, deadline=20, max_request_size=2**20
+    )
+    yield made
+    await made.close()
+
+
+async def arrived(stand: Stack, topic: str, count: int) -> list[Any]:
+    """That many records of a topic."""
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=stand.kafka.bootstrap_servers, auto_offset_reset="earliest", group_id=None
+    )
+    async with consumer:
+        return [await consumer.getone() for _ in range(count)]
+
+
+async def test_a_record_that_had_neither_key_nor_value_still_becomes_a_dead_letter(
+    stand: Stack, topics: Topics, producer: KafkaEventProducer
+) -> None:
+    empty: Record = (topics.dead_letters, None, None, [("dlq_code", b"no_value")])
+    beside: Record = (topics.dead_letters, b"k", b"v", [])
+    assert await producer.send([empty, beside]) == [Sent(), Sent()]
+    letters = await arrived(stand, topics.dead_letters, 2)
+    assert sorted((letter.key, letter.value) for letter in letters if letter.value is None) == [(b"", None)]
+    assert dict(next(letter.headers for letter in letters if letter.value is None)) == {"dlq_code": b"no_value"}
+
+
+async def test_a_message_that_the_client_cannot_send_is_refused_and_the_one_beside_it_arrives(
+    topics: Topics, producer: KafkaEventProducer
+) -> None:
+    odd: Record = (topics.events, "no bytes", b"v", [])  # type: ignore[assignment]
+    first, second = await producer.send([odd, (topics.events, b"k", b"v", [])])
+    assert isinstance(first, Refused)
+    assert first.code == "unsendable"
+    assert second == Sent()
+
+
+async def test_a_client_that_may_write_nowhere_is_refused_and_not_merely_told_to_wait(
+    topics: Topics, producer: KafkaEventProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(_client: AIOKafkaProducer) -> None:
+        raise ClusterAuthorizationFailedError  # what a real broker answers to the first request of such a client
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    [result] = await producer.send([(topics.events, b"k", b"v", [])])
+    assert isinstance(result, Refused)
+    assert result.code == "cluster_not_authorized"
