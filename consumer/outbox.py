@@ -19,6 +19,7 @@ import structlog
 from consumer.errors import TemporaryError
 from consumer.messages import unpack_headers
 from consumer.outcome_events import DEAD_LETTER
+from consumer.quiet import Quiet
 from consumer.store import leases, outbox
 from consumer.store.database import Database, Transaction
 from schemas.records import Headers
@@ -93,6 +94,7 @@ class Relay:
         self._limits = limits or RelayLimits()
         self._nudged = asyncio.Event()
         self._stopping = False
+        self._quiet = Quiet()
         self._epoch: int | None = None
         self._held_until = 0.0
         self._unparked_at = 0.0
@@ -157,8 +159,8 @@ class Relay:
             for _ in range(_PAGES):
                 page = await outbox.oldest(tx, list(without), after, self._limits.batch)
                 for row in page:
-                    if chosen.setdefault(row["key"] or row["id"], row) is not row:
-                        without.add(row["key"])
+                    if chosen.setdefault(row["waits_with"] or row["id"], row) is not row:
+                        without.add(row["waits_with"])
                 if len(page) < self._limits.batch or len(chosen) * 2 > self._limits.batch:
                     break
                 after = page[-1]["id"]
@@ -179,6 +181,15 @@ class Relay:
             for row, result in refused:
                 await outbox.park(tx, row["id"], epoch, result.code, result.detail)
         for row, result in refused:
+            self._tell_parked(row, result)
+        unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
+        if unresolved is not None:
+            await self._producer.renew()
+            raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
+
+    def _tell_parked(self, row: Mapping[str, Any], result: Refused) -> None:
+        held_back = self._quiet.allow(result.code)  # a missing right refuses thousands at once
+        if held_back is not None:
             _log.error(
                 "The broker refuses a message; it is set aside and its key waits.",
                 action="message_parked",
@@ -186,11 +197,8 @@ class Relay:
                 type=row["type"],
                 code=result.code,
                 detail=result.detail,
+                held_back=held_back,
             )
-        unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
-        if unresolved is not None:
-            await self._producer.renew()
-            raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
 
 
 def _record(row: Mapping[str, Any]) -> Record:

@@ -13,12 +13,14 @@ from uuid import UUID
 from consumer.messages import Message, pack_headers
 from consumer.store.database import Row, Transaction, fetch
 
-# An event id is published for the first time once, whoever makes it again.
+# An event id is published for the first time once, whoever makes it again. The queue's key says what waits for what:
+# dead letters for nothing, because their keys are strangers' bytes: of any length, or another evaluation's id.
 ADD = """
 WITH added AS (
     INSERT INTO evaluation_cancel.messages (event_id, type, evaluation_id, topic, key, value, headers)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::bytea[])
-    ON CONFLICT (evaluation_id, event_id) DO NOTHING RETURNING id, key
+    ON CONFLICT (evaluation_id, event_id) DO NOTHING
+    RETURNING id, CASE WHEN type <> 'DeadLetter' THEN key END AS key
 )
 INSERT INTO evaluation_cancel.outbox (message_id, key) SELECT id, key FROM added ORDER BY id
 """
@@ -32,7 +34,7 @@ JOIN evaluation_cancel.messages m ON m.evaluation_id = r.evaluation_id AND m.eve
 # Oldest first, without the keys that are not to be sent now: parked ones, whose later rows wait with them, and those
 # that fill the queue.
 OLDEST = """
-SELECT o.id, o.key, m.id AS sequence, m.type, m.event_id, m.topic, m.value, m.headers
+SELECT o.id, o.key AS waits_with, m.id AS sequence, m.type, m.event_id, m.topic, m.key, m.value, m.headers
 FROM (
     SELECT id, key, message_id FROM evaluation_cancel.outbox
     WHERE parked_at IS NULL AND (key IS NULL OR key <> ALL ($1::bytea[])) AND id > $2

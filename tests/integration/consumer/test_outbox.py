@@ -209,3 +209,59 @@ async def test_the_loop_publishes_when_it_is_nudged_and_gives_its_lease_up_at_th
     publishing.stop()
     await running
     assert await relay(ledger, FakeBroker(), "b")._hold()
+
+
+async def test_a_dead_letter_with_another_evaluations_id_for_its_key_holds_up_none_of_its_events(
+    ledger: Ledger,
+) -> None:
+    broker = FakeBroker()
+    evaluation = await ledger.evaluation()
+    stranger = Message(
+        event_id=uuid4(),
+        type="DeadLetter",
+        evaluation_id=None,
+        topic="dlq",
+        key=str(evaluation).encode(),
+        value=b"too big",
+        headers=[],
+    )
+    broker.answers[b"too big"] = Refused(code="message_too_large", detail="no")
+    async with ledger.database.transaction() as tx:
+        await outbox.add(tx, [stranger])
+    await ledger.cancelled(command(evaluation))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    while await publishing.round():
+        pass
+    assert [r[1] for sent in broker.rounds for r in sent] == [str(evaluation).encode()] * 3
+    assert await ledger.count("outbox") == 1
+
+
+async def test_a_dead_letter_with_an_enormous_key_is_parked_like_any_other(ledger: Ledger) -> None:
+    broker = FakeBroker()
+    broker.answers[b"no"] = Refused(code="topic_not_authorized", detail="no")
+    key = b"".join(uuid4().bytes for _ in range(4000))  # no index holds it, however well it is packed
+    letter = Message(
+        event_id=uuid4(), type="DeadLetter", evaluation_id=None, topic="dlq", key=key, value=b"no", headers=[]
+    )
+    async with ledger.database.transaction() as tx:
+        await outbox.add(tx, [letter])
+    await add(ledger, ("k", "a"))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+    await publishing.round()
+    assert [r[1] for r in broker.rounds[0]] == [key, b"k"]
+    assert await ledger.count("outbox") == await ledger.count("outbox", "parked_at IS NOT NULL") == 1
+
+
+async def test_hundreds_of_refusals_at_once_are_told_in_one_line(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker = FakeBroker()
+    await add(ledger, *((f"k{n}", f"v{n}") for n in range(200)))
+    broker.answers = {f"v{n}".encode(): Refused(code="topic_not_authorized", detail="no") for n in range(200)}
+    publishing = relay(ledger, broker, batch=500)
+    await lead(publishing)
+    await publishing.round()
+    assert await ledger.count("outbox", "parked_at IS NOT NULL") == 200
+    assert capsys.readouterr().out.count("message_parked") == 1
