@@ -130,7 +130,10 @@ async def made_history(stand: Stack, template: str, directory: Path) -> AsyncIte
         await _evaluations(connection, history, raw)
         async with service(settings, ["intake", "teardown", "cleanup", "outbox"]):
             await _commands(settings, history)
-            await until(lambda: _is_over(connection), "everything has come to its end")
+            try:
+                await until(lambda: _is_over(connection), "everything has come to its end", within=90)
+            except TimeoutError as error:
+                raise TimeoutError(f"decided, open, dead letters, waiting: {await _progress(connection)}") from error
         await connection.close()
     await archive_once(settings)
     yield replace(history, objects=await download(settings))
@@ -212,6 +215,10 @@ async def _commands(settings: AuditSettings, history: History) -> None:
 
 
 async def _is_over(connection: Any) -> bool:
+    return await _progress(connection) == (COMMANDS, 0, 2, 0)
+
+
+async def _progress(connection: Any) -> tuple[int, ...]:
     found = await connection.fetchrow(
         """
         SELECT (SELECT count(*) FROM evaluation_cancel.commands WHERE decision IS NOT NULL) AS decided,
@@ -221,4 +228,4 @@ async def _is_over(connection: Any) -> bool:
             (SELECT count(*) FROM evaluation_cancel.outbox) AS waiting
         """
     )
-    return tuple(found) == (COMMANDS, 0, 2, 0)
+    return tuple(found)

@@ -1,0 +1,128 @@
+"""The commands as a person calls them: output, exit codes, files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import asyncpg
+
+from consumer.audit.settings import AuditSettings
+from tests.integration.consumer.audit.history import History
+
+
+def environment(settings: AuditSettings, **changes: str) -> dict[str, str]:
+    names = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "KAFKA_ISOLATION_LEVEL": settings.kafka_isolation_level,
+        "TOPIC_PREFIX": settings.topic_prefix,
+        "POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "S3_ENDPOINT_URL": settings.s3_endpoint_url or "",
+        "S3_REGION": settings.s3_region or "",
+        "S3_PATH_STYLE": "true",
+        "AUDIT_BUCKET": settings.audit_bucket or "",
+        "AUDIT_PREFIX": settings.audit_prefix,
+        "AUDIT_SIGNING_KEY_FILE": str(settings.audit_signing_key_file),
+        "AUDIT_PUBLIC_KEY_FILES": json.dumps([str(p) for p in settings.audit_public_key_files]),
+        "AUDIT_LAG": "0.001",
+    }
+    return {**os.environ, "COLUMNS": "200", **{f"EVALUATION_CANCEL_{n}": v for n, v in (names | changes).items()}}
+
+
+async def audit(env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "consumer", "audit", *arguments),
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(child.communicate(), 100)
+    return child.returncode or 0, out.decode(), err.decode()
+
+
+async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, copy: str, tmp_path: Path) -> None:
+    heads = tmp_path / "heads"
+    code, out, err = await audit(environment(history.settings), "verify", "--note-heads", str(heads))
+    assert (code, "No defect was found." in out) == (0, True), out + err
+    assert len(heads.read_text().splitlines()) > 3
+    connection = await asyncpg.connect(copy)
+    await connection.execute("UPDATE evaluation_cancel.cancellations SET reason = 'x' WHERE reason IS NOT NULL")
+    await connection.close()
+    env = environment(history.on(copy))
+    code, out, _ = await audit(env, "verify", "--heads", str(heads), "--json")
+    assert code == 1
+    defects = json.loads(out)["defects"]
+    assert {d["code"] for d in defects} == {"row_differs"}
+    assert any(str(history.running) in d["where"] for d in defects)
+    env = environment(history.settings, POSTGRES_DSN="postgresql://127.0.0.1:1/none")
+    code, out, err = await audit(env, "verify")
+    assert (code, out) == (2, "")
+    assert "postgres_unavailable" in err
+
+
+async def test_explain_tells_the_story_and_knows_when_there_is_none(history: History) -> None:
+    env = environment(history.settings)
+    code, out, err = await audit(env, "explain", str(history.running))
+    assert code == 0, err
+    assert "wrong model" in out
+    code, out, _ = await audit(env, "explain", "00000000-0000-4000-8000-000000000000")
+    assert code == 1
+    assert "There is no such evaluation" in out
+
+
+async def test_replay_prints_lines_and_refuses_the_systems_own_topics(history: History) -> None:
+    env = environment(history.settings)
+    code, out, err = await audit(env, "replay", "--evaluation", str(history.running), "--as", "jsonl")
+    assert code == 0, err
+    assert len([json.loads(line) for line in out.splitlines()]) == 4
+    assert "4 records replayed." in err
+    code, _, err = await audit(env, "replay", "--as", "topic", "--topic", history.settings.topics.events)
+    assert code == 2
+    assert "system's own" in err
+    code, out, err = await audit(env, "replay", "--source", "kafka", "--from", "1h", "--type", "EvaluationCancelled")
+    assert code == 0, err
+    assert "cancelled" in out
+
+
+class Links(HTMLParser):
+    """Collects what a page would load or lead to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.references: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.references += [v or "" for n, v in attrs if n in ("src", "href", "srcset", "action", "data")]
+
+
+async def test_report_counts_and_writes_a_page_that_needs_no_network(history: History, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    code, out, err = await audit(environment(history.settings), "report", "--from", "7d", "--html", str(page))
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines()]
+    for row in (["accepted", "4"], ["forbidden", "1"], ["not_found", "1"], ["cancelled", "3"], ["owned_by", "1"]):
+        assert row in rows, out
+    assert ["team-1", "4", "3", "1"] in rows
+    assert any(row[:2] == ["from", "acceptance"] for row in rows)
+    links = Links()
+    links.feed(page.read_text())
+    assert links.references == []
+    assert "script" not in links.tags
+    assert {"svg", "rect", "table", "style"} <= links.tags
+    assert "url(" not in page.read_text()
+    assert "@import" not in page.read_text()
+
+
+async def test_without_a_bucket_or_keys_it_says_what_is_missing(history: History) -> None:
+    env = environment(history.settings)
+    del env["EVALUATION_CANCEL_AUDIT_BUCKET"]
+    code, _, err = await audit(env, "archive", "--once")
+    assert (code, "EVALUATION_CANCEL_AUDIT_BUCKET" in err) == (2, True)
+    code, _, err = await audit(environment(history.settings, AUDIT_PUBLIC_KEY_FILES="[]"), "verify")
+    assert (code, "PUBLIC_KEY_FILES" in err) == (2, True)

@@ -1,0 +1,269 @@
+"""Replaying: the same from Kafka and from the archive, filtered, into each form, onto a topic and on again."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from consumer.audit.asked import Source, history_from
+from consumer.audit.history import FROM_THE_START, Piece, Resume
+from consumer.audit.progress import Meter
+from consumer.audit.replay import Output, replay
+from consumer.audit.replay_outputs import JsonLinesOutput
+from consumer.audit.replay_parquet import ParquetOutput
+from consumer.audit.replay_topic import ODD_HEADERS, REPLAYED, ProgressFile, TopicOutput, producer
+from consumer.audit.selection import Selection
+from consumer.audit.settings import AuditSettings
+from consumer.errors import Refusal
+from deploy.local.kafka import ensure_topics
+from deploy.local.stack import Stack
+from schemas.records import RawRecord
+from schemas.topics import MAX_MESSAGE_BYTES, Topics, TopicSpec
+from tests.integration.consumer.audit.history import History, audit_settings
+from tests.stand import unique
+
+EVERYTHING = Selection()
+SOURCES: tuple[Source, ...] = ("kafka", "archive")
+
+
+class Kept:
+    """An output that keeps the records; fails after some, if told to."""
+
+    def __init__(self) -> None:
+        self.records: list[RawRecord] = []
+
+    async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:  # noqa: ARG002
+        self.records += records
+
+
+def all_topics(settings: AuditSettings) -> list[str]:
+    return [settings.topics.commands, settings.topics.events, settings.topics.dead_letters]
+
+
+async def replayed(
+    settings: AuditSettings,
+    source: Source,
+    output: Output,
+    selection: Selection = EVERYTHING,
+    resume: Resume = FROM_THE_START,
+) -> list[str]:
+    said: list[str] = []
+    async with asyncio.timeout(60), history_from(source, settings, said.append) as history:
+        await replay(history, all_topics(settings), selection, output, Meter(None), resume=resume)
+    return said
+
+
+async def kept(settings: AuditSettings, source: Source, selection: Selection = EVERYTHING) -> list[RawRecord]:
+    output = Kept()
+    await replayed(settings, source, output, selection)
+    return output.records
+
+
+def place(record: RawRecord) -> tuple[str, int, int]:
+    return (record.topic, record.partition, record.offset)
+
+
+async def test_kafka_and_the_archive_give_the_same_records(history: History) -> None:
+    from_kafka = await kept(history.settings, "kafka")
+    from_archive = await kept(history.settings, "archive")
+    assert len(from_kafka) > 20
+    assert sorted(from_kafka, key=place) == sorted(from_archive, key=place)
+    for records in (from_kafka, from_archive):
+        for partition in {(r.topic, r.partition) for r in records}:
+            offsets = [r.offset for r in records if (r.topic, r.partition) == partition]
+            assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_replay_gives_only_what_was_asked_for(history: History, source: Source) -> None:
+    async def types(**asked: object) -> list[str]:
+        found = await kept(history.settings, source, Selection(**asked))  # type: ignore[arg-type]
+        names = [dict(r.headers).get("ce_type", b"-bare").decode().rpartition(".")[2] for r in found]
+        return sorted(names)
+
+    accepted, cancelled = "EvaluationCancelAccepted", "EvaluationCancelled"
+    story = ["CancelEvaluation", "EvaluationArtifactsCleaned", accepted, cancelled]
+    assert await types(evaluation=history.running) == story
+    assert set(await types(actor="ci")) <= {"-bare", "EvaluationCancelRejected"}
+    assert "-bare" in await types(actor="ci")
+    assert await types(decision="forbidden") == ["EvaluationCancelRejected"]
+    assert await types(decision="accepted") == [accepted] * 5  # one of them told twice, for the duplicate
+    assert await types(team="team-2") == ["CancelEvaluation"]
+    assert set(await types(types=frozenset({cancelled}))) == {cancelled}
+    everything = await kept(history.settings, source)
+    moments = sorted(r.timestamp_ms for r in everything)
+    middle = moments[len(moments) // 2]
+    early = await kept(history.settings, source, Selection(before_ms=middle))
+    late = await kept(history.settings, source, Selection(since_ms=middle))
+    assert sorted(map(place, (*early, *late))) == sorted(map(place, everything))
+    assert max(r.timestamp_ms for r in early) < middle == min(r.timestamp_ms for r in late)
+
+
+async def test_json_lines_and_parquet_hold_the_records_whole(history: History) -> None:
+    records = await kept(history.settings, "archive")
+    lines, table = io.BytesIO(), io.BytesIO()
+    await replayed(history.settings, "archive", JsonLinesOutput(lines))
+    assert [json.loads(line)["offset"] for line in lines.getvalue().splitlines()] == [r.offset for r in records]
+    parquet = ParquetOutput(table)
+    await replayed(history.settings, "archive", parquet)
+    parquet.close()
+    rows = pq.read_table(io.BytesIO(table.getvalue())).to_pylist()
+    assert [(r["topic"], r["offset"], r["key"], r["value"]) for r in rows] == [
+        (r.topic, r.offset, r.key, r.value) for r in records
+    ]
+    assert [[(h["name"], h["value"]) for h in r["headers"]] for r in rows] == [
+        [(name.encode("utf-8", "surrogateescape"), value) for name, value in r.headers] for r in records
+    ]
+    told = {r["type"]: r for r in rows}
+    assert told["EvaluationCancelled"]["team"] == "team-1"
+    assert told["DeadLetter"]["code"] in {"invalid_header", "id_reused"}
+
+
+async def read_topic(settings: AuditSettings, topic: str, count: int) -> list[RawRecord]:
+    found: list[RawRecord] = []
+    async with (
+        asyncio.timeout(60),
+        AIOKafkaConsumer(
+            topic, bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest"
+        ) as consumer,
+    ):
+        while len(found) < count:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found += map(RawRecord.of, records)
+    return found
+
+
+@pytest.fixture
+async def target(stand: Stack) -> str:
+    name = unique("replayed")
+    await ensure_topics(stand.kafka, [TopicSpec(name=name, retention_ms=3_600_000)])
+    return name
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_onto_a_topic_ids_and_sequence_stay_and_each_record_is_marked(
+    history: History, target: str, source: Source
+) -> None:
+    settings = history.settings
+    sender = producer(settings.kafka_client(), 20, 2 * MAX_MESSAGE_BYTES)
+    output = TopicOutput(sender=sender, topic=target, rate=1e6, progress_file=None)
+    await replayed(settings, source, output)
+    await sender.close()
+    originals = {place(r): r for r in await kept(settings, source)}
+    copies = await read_topic(settings, target, len(originals))
+    assert len(copies) == len(originals)
+    for copy in copies:
+        *headers, (mark, where) = copy.headers
+        assert mark == REPLAYED
+        topic, partition, offset = (where or b"").decode().rsplit("/", 2)
+        original = originals.pop((topic, int(partition), int(offset)))
+        assert (copy.key, copy.value) == (original.key, original.value)
+        odd = [name for name, _ in headers if name == ODD_HEADERS]
+        assert [h for h in headers if h[0] != ODD_HEADERS] == [h for h in original.headers if h[0].isascii()]
+        assert len(odd) == any(not name.isascii() for name, _ in original.headers)
+    assert originals == {}
+
+
+class Interrupted(Exception):  # noqa: N818
+    """In the middle of a replay."""
+
+
+class StopsAfter(TopicOutput):
+    left = 0
+
+    async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:
+        if self.left <= 0:
+            raise Interrupted
+        self.left -= 1
+        await super().write(records, piece)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_an_interrupted_replay_goes_on_where_it_was(
+    history: History, target: str, tmp_path: Path, source: Source
+) -> None:
+    settings, noted = history.settings, tmp_path / "progress.json"
+    sender = producer(settings.kafka_client(), 20, 2 * MAX_MESSAGE_BYTES)
+    stops = 0
+    while stops < 100:
+        progress = ProgressFile(noted, {"source": source})
+        output = StopsAfter(sender=sender, topic=target, rate=1e6, progress_file=progress)
+        output.left = 2
+        try:
+            await replayed(settings, source, output, resume=progress.load())
+        except Interrupted:
+            stops += 1
+        else:
+            break
+    await sender.close()
+    assert 0 < stops < 100
+    originals = await kept(settings, source)
+    copies = await read_topic(settings, target, len(originals))
+    assert len({dict(r.headers)[REPLAYED] for r in copies}) == len(copies) == len(originals)
+    with pytest.raises(Refusal, match="other_replay"):
+        ProgressFile(noted, {"source": "another"}).load()
+
+
+async def test_a_range_that_begins_before_what_is_retained_says_so(
+    stand: Stack, topics: Topics, tmp_path: Path
+) -> None:
+    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
+    await expire(stand, settings)
+    output = Kept()
+    said = await replayed(settings, "kafka", output, Selection(since_ms=0))
+    first = min(r.offset for r in output.records)
+    assert first > 0
+    assert len(output.records) == max(r.offset for r in output.records) - first + 1
+    told = [s for s in said if s.startswith(f"{settings.topics.events}[0]")]
+    assert told
+    assert f"no longer has the offsets before {first}" in told[0]
+    assert f"goes on from offset {first}" in told[0]
+
+
+async def expire(stand: Stack, settings: AuditSettings) -> None:
+    """The in-memory broker drops what is beyond 5 MB a partition by itself; another one is asked to."""
+    memory = stand.kafka.kind == "memory"
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, max_request_size=MAX_MESSAGE_BYTES
+    ) as sender:
+        for _ in range(40):
+            value = b"x" * 300_000 if memory else b"x"
+            await sender.send_and_wait(settings.topics.events, value, partition=0)
+    if not memory:
+        await asyncio.to_thread(_delete, stand.kafka.bootstrap_servers, settings.topics.events)
+
+
+def _delete(bootstrap_servers: str, topic: str) -> None:
+    from confluent_kafka import TopicPartition  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for done in client.delete_records([TopicPartition(topic, 0, 10)]).values():
+        done.result(30)
+
+
+@pytest.mark.real
+async def test_control_records_at_the_end_and_an_open_transaction_do_not_make_it_hang(
+    stand: Stack, topics: Topics, tmp_path: Path
+) -> None:
+    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, transactional_id=unique("tx")
+    ) as sender:
+        for end in (sender.commit_transaction, sender.abort_transaction, sender.abort_transaction):
+            await sender.begin_transaction()
+            await sender.send_and_wait(settings.topics.events, b"x", partition=0)
+            await end()
+        assert [r.offset for r in await kept(settings, "kafka")] == [0]
+        await sender.begin_transaction()
+        await sender.send_and_wait(settings.topics.events, b"x", partition=0)
+        assert [r.offset for r in await kept(settings, "kafka")] == [0]
+        await sender.commit_transaction()
+    assert [r.offset for r in await kept(settings, "kafka")] == [0, 6]
