@@ -30,7 +30,7 @@ class DecisionBatch:
 
     def __init__(self, events: OutcomeEvents, now: datetime) -> None:
         self._events = events
-        self._now = now
+        self.now = now
         self.rows: list[InboxRow] = []
         self.openings: list[Opening] = []
         self.joined: dict[UUID, tuple[int, bool]] = {}
@@ -70,12 +70,12 @@ class DecisionBatch:
         asked = Asked(
             team_ids=frozenset(command.team_ids), every_team=command.every_team, expires_at=command.expires_at
         )
-        decision = decide(asked, seen, self._now)
+        decision = decide(asked, seen, self.now)
         if isinstance(decision, Accepted) and seen is not None:
             cancellation = uuid7()
             self._record(command, seen, "accepted", None, cancellation)
             self.openings.append(_opening(command, seen, cancellation))
-            self.messages.append(self._events.accepted(command, seen, cancellation, self._now))
+            self.messages.append(self._events.accepted(command, seen, cancellation, self.now))
             return replace(seen, open_cancellation=cancellation)
         if isinstance(decision, Joined):
             self._record(command, seen, "joined", None, decision.cancellation_id)
@@ -83,7 +83,7 @@ class DecisionBatch:
             self.joined[decision.cancellation_id] = (count + 1, cleanup or command.cleanup_artifacts)
         elif not isinstance(decision, Accepted):
             self._record(command, seen, "rejected", decision.code, decision.cancellation_id)
-            self.messages.append(self._events.rejected(command, decision, self._now))
+            self.messages.append(self._events.rejected(command, decision, self.now))
         return None
 
     def _record(

@@ -7,7 +7,7 @@ stored, becomes a dead letter in the same way as a command becomes a decision. H
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -55,14 +55,18 @@ class Intake:
         every_team_sources: frozenset[str],
         accept_bare: bool,
         decided: Callable[[Decided, int], None],
+        roomy: Callable[[], Awaitable[None]],
     ) -> None:
-        """`decided` is told of every batch (what came of it, how many records), to wake others and to count."""
+        """`decided` is told of every batch (what came of it, how many records), to wake others and to count; `roomy`
+        is awaited after a batch of which some have to wait for their teardown.
+        """
         self._reader = reader
         self._decide = decide
         self._events = events
         self._every_team_sources = every_team_sources
         self._accept_bare = accept_bare
         self._decided = decided
+        self._roomy = roomy
         self._stopping = False
         self.progressed_at = time.monotonic()
         """When a read or a batch last went through, for the health check."""
@@ -97,6 +101,8 @@ class Intake:
         if decided is not None:
             self._decided(decided, len(records))
             await self._reader.commit(next_offsets)
+            if decided.waiting:
+                await self._roomy()
 
     def _decode(self, records: Sequence[RawRecord]) -> tuple[list[ReceivedCommand], list[Message]]:
         commands: list[ReceivedCommand] = []
@@ -154,7 +160,7 @@ def _sum(parts: Sequence[Decided]) -> Decided:
     for part in parts:
         for what, count in part.counts.items():
             counts[what] = counts.get(what, 0) + count
-    return Decided(counts=counts, opened=sum(p.opened for p in parts), messages=sum(p.messages for p in parts))
+    return Decided(counts=counts, waiting=sum(p.waiting for p in parts), messages=sum(p.messages for p in parts))
 
 
 def _log_dead_letter(error: UndecodableRecord) -> None:

@@ -17,6 +17,7 @@ from consumer.decide import Decide, Decided
 from consumer.event_producer import KafkaEventProducer
 from consumer.finish import TeardownStore
 from consumer.finish_cleanups import CleanupRecords
+from consumer.handover import Handover
 from consumer.intake import Intake
 from consumer.jobs import Jobs
 from consumer.kubernetes_connection import ClusterAccess
@@ -57,14 +58,19 @@ class Parts:
         self._database = opened
         self._metrics = metrics
         self._events = outcome_events(settings)
-        self._decide = Decide(opened, self._events)
+        self._handover = Handover(
+            worker=settings.worker,
+            lease=timedelta(seconds=settings.teardown_lease),
+            call_margin=timedelta(seconds=settings.call_timeout),
+        )
+        self._decide = Decide(opened, self._events, self._handover)
         self._nudges: dict[str, Callable[[], None]] = {}
         self.relay: Relay | None = None
 
     def decided(self, decided: Decided, records: int) -> None:
         """After a batch was recorded: others have work."""
         self._metrics.decided(decided, records)
-        if decided.opened:
+        if decided.waiting:
             self._nudge("teardown")
         if decided.messages:
             self._nudge("outbox")
@@ -102,6 +108,7 @@ class Parts:
             every_team_sources=settings.every_team_sources,
             accept_bare=settings.accept_bare,
             decided=self.decided,
+            roomy=self._handover.roomy,
         )
 
     def teardown(self, clusters: Mapping[str, Jobs], sightings: Mapping[str, Sightings]) -> Teardown:
@@ -129,6 +136,7 @@ class Parts:
             observe=self._metrics.attempted,
         )
         self._nudges["teardown"] = teardown.nudge
+        self._handover.to(teardown.room)
         return teardown
 
     def late_jobs(self, clusters: Mapping[str, KubernetesJobs]) -> LateJobs:

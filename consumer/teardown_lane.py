@@ -51,6 +51,10 @@ class Lane:
         ahead = int(_AHEAD * self._calls_at_once / max(self._seconds, 1e-6))
         return max(0, min(self._most, max(2 * self._calls_at_once, ahead)) - self.held)
 
+    def is_busy(self) -> bool:
+        """More than half of what it may hold is held."""
+        return self.room() < self.held
+
     def has_room(self) -> bool:
         """Room worth a claim of its own."""
         return self.room() >= self._calls_at_once

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -28,6 +27,7 @@ from consumer.teardown import TeardownRules, attempt, retry_pause
 from consumer.teardown_hand import InHand
 from consumer.teardown_lane import Lane
 from consumer.teardown_port import CancellationStore, TeardownLimits
+from consumer.teardown_room import Room
 from consumer.watch import Change
 
 _ROWS_BETWEEN_YIELDS = 8
@@ -68,6 +68,8 @@ class Teardown:
         self._ended = asyncio.Event()
         self._stopping = False
         self._hungry = False
+        self.room = Room(self._lanes, self._place)
+        """For cancellations that this process opens itself."""
         self.progressed_at = time.monotonic()
         """When Postgres last answered, for the health check."""
 
@@ -91,6 +93,7 @@ class Teardown:
     def stop(self) -> None:
         """Claims no more; `run` returns once what is in hand has been written back."""
         self._stopping = True
+        self.room.close()
         self._nudged.set()
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
@@ -113,6 +116,7 @@ class Teardown:
                 for worker in workers:
                     worker.cancel()
         finally:
+            self.room.close()
             self._hand.cancel()
             self._ended.set()
 
@@ -149,8 +153,11 @@ class Teardown:
         )
         self.progressed_at = time.monotonic()
         for row in rows:
+            if row.cluster is not None:
+                self._lanes[row.cluster].held += 1
             self._place(row)
         self._hungry = self._hungry or bool(rows)
+        self.room.open_if(not rows and len(lanes) == len(self._lanes) and not self._stopping)
         return bool(rows)
 
     def _place(self, row: ClaimedCancellation) -> None:
@@ -158,15 +165,14 @@ class Teardown:
         if row.cluster is None:
             self._settle(row, Gone(evidence=replace(row.evidence, job=NOT_CREATED)))
             return
-        lane = self._lanes[row.cluster]
-        lane.held += 1
-        lane.queue.put_nowait(row)
+        self._lanes[row.cluster].queue.put_nowait(row)
 
     def _released(self, row: ClaimedCancellation) -> None:
         """Called for each row that was written back: there is room again."""
         if row.cluster is not None:
             self._lanes[row.cluster].held -= 1
         self.progressed_at = time.monotonic()
+        self.room.freed()
         if self._hungry:
             self._nudged.set()
 
@@ -200,11 +206,12 @@ class Teardown:
 
     async def _attempt(self, lane: Lane, row: ClaimedCancellation) -> None:
         started = time.monotonic()
+        intent = _Intent(lane, self._hand, row)
         try:
             outcome = await attempt(
                 row,
                 lane.jobs,
-                partial(self._record_intent, lane, row),
+                intent.record,
                 rules=self._rules,
                 now=self._now,
                 seen_pods=lane.sightings.pods_of,
@@ -218,18 +225,11 @@ class Teardown:
                 retry_in=retry_pause(row.errors, self._rules),
                 refused=False,
             )
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - intent.seconds
         self._hand.wake(lane.note(row, outcome, seconds))
         if self._observe is not None:
             self._observe(lane.name, outcome, seconds)
         self._settle(row, outcome)
-
-    async def _record_intent(self, lane: Lane, row: ClaimedCancellation) -> bool:
-        lane.calls.release()
-        try:
-            return await self._hand.record_intent(row)
-        finally:
-            await lane.calls.acquire()
 
     def _settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
         if isinstance(outcome, Retry | Failed):
@@ -273,3 +273,22 @@ class Teardown:
                 detail=f"{type(error).__name__}: {error}"[:300],
                 held_back=held_back,
             )
+
+
+class _Intent:
+    """An attempt's intent. It holds no call's place while Postgres writes it, nor counts as the cluster's time."""
+
+    def __init__(self, lane: Lane, hand: InHand, row: ClaimedCancellation) -> None:
+        self._lane = lane
+        self._hand = hand
+        self._row = row
+        self.seconds = 0.0
+
+    async def record(self) -> bool:
+        started = time.monotonic()
+        self._lane.calls.release()
+        try:
+            return await self._hand.record_intent(self._row)
+        finally:
+            await self._lane.calls.acquire()
+            self.seconds += time.monotonic() - started

@@ -38,7 +38,7 @@ class TeardownLimits:
 
     calls_in_flight: int = 32
     """For each cluster."""
-    most_held: int = 1000
+    most_held: int = 4000
     """Rows claimed and not yet written back, for each cluster and for those without one."""
     batch: int = 500
     lease: timedelta = timedelta(seconds=60)

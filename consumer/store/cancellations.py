@@ -15,13 +15,19 @@ from uuid import UUID
 from consumer.store import cancellation_errors
 from consumer.store.database import Row, Transaction, fetch
 
+# Those that this process works on at once are opened claimed.
 OPEN = """
 INSERT INTO evaluation_cancel.cancellations (
     id, evaluation_id, team_id, command_source, command_id, actor_kind, actor_id, reason, status_before, cluster,
-    requested_at, traceparent, correlation_id, cleanup_state, accepted_at, next_attempt_at)
-SELECT r.*, now(), now()
+    requested_at, traceparent, correlation_id, cleanup_state, accepted_at, attempts, claimed_by, next_attempt_at)
+SELECT r.id, r.evaluation_id, r.team_id, r.command_source, r.command_id, r.actor_kind, r.actor_id, r.reason,
+    r.status_before, r.cluster, r.requested_at, r.traceparent, r.correlation_id, r.cleanup_state, now(),
+    CASE WHEN r.claimed THEN 1 ELSE 0 END, CASE WHEN r.claimed THEN $16::text END,
+    CASE WHEN r.claimed THEN now() + $17::interval ELSE now() END
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::text[], $14::text[]) AS r
+    $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::bool[])
+AS r (id, evaluation_id, team_id, command_source, command_id, actor_kind, actor_id, reason, status_before, cluster,
+    requested_at, traceparent, correlation_id, cleanup_state, claimed)
 """
 
 # Joining adds a wish for cleanup, never takes one away.
@@ -184,7 +190,10 @@ class Ending:
     text: str | None = None
 
 
-async def open_new(tx: Transaction, rows: Sequence[Opening]) -> None:
+async def open_new(
+    tx: Transaction, rows: Sequence[Opening], claimed: Sequence[bool], worker: str, lease: timedelta
+) -> None:
+    """Opens them; the claimed ones are held by the worker from the start, in their first attempt."""
     await tx.execute(
         OPEN,
         [r.id for r in rows],
@@ -201,6 +210,9 @@ async def open_new(tx: Transaction, rows: Sequence[Opening]) -> None:
         [r.traceparent for r in rows],
         [r.correlation_id for r in rows],
         ["pending" if r.cleanup else "not_requested" for r in rows],
+        claimed,
+        worker,
+        lease,
     )
 
 

@@ -8,7 +8,10 @@ from uuid import UUID
 
 from consumer.store.database import Row, Transaction, fetch
 
-LOCK = "SELECT id, team_id, status, cluster, ended_at FROM evaluation_cancel.lock_evaluations($1)"
+LOCK = """
+SELECT id, team_id, status, cluster, ended_at, job_namespace, job_name, job_uid
+FROM evaluation_cancel.lock_evaluations($1)
+"""
 EXISTING = "SELECT id FROM evaluation_cancel.read_evaluations($1)"
 TOUCH = "SELECT evaluation_cancel.touch_evaluations($1)"
 CANCEL = "SELECT evaluation_cancel.cancel_evaluations($1, $2)"

@@ -14,6 +14,7 @@ import pytest
 from consumer.cancellations import ClaimedCancellation, Gone, TeardownEvidence
 from consumer.decide import Batch, Decide, Decided
 from consumer.finish import TeardownStore
+from consumer.handover import Handover
 from consumer.received import ReceivedCommand
 from consumer.store.database import Database, open_pool
 from tests.unit.consumer.commands import EVENTS
@@ -28,7 +29,8 @@ class Ledger:
         self.dsn = dsn
         self.database = database
         self.admin = admin
-        self.decide = Decide(database, EVENTS)
+        self.handover = Handover(worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5))
+        self.decide = Decide(database, EVENTS, self.handover)
         self.store = TeardownStore(
             database,
             EVENTS,

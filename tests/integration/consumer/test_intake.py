@@ -57,11 +57,12 @@ class Desk:
         )
         return Intake(
             reader=reader,
-            decide=decide or Decide(self.ledger.database, self.events),
+            decide=decide or Decide(self.ledger.database, self.events, self.ledger.handover),
             events=self.events,
             every_team_sources=frozenset(),
             accept_bare=True,
             decided=self.count,
+            roomy=self.ledger.handover.roomy,
         )
 
     def count(self, decided: Decided, _records: int) -> None:
@@ -161,7 +162,7 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(desk: De
             tried.set()
             raise TemporaryError("postgres_unavailable", f"down for {len(batch.commands)} commands")
 
-    async with desk.open(Down(ledger.database, desk.events)):
+    async with desk.open(Down(ledger.database, desk.events, ledger.handover)):
         await asyncio.wait_for(tried.wait(), 60)
     assert await desk.committed() == 0
     async with desk.open():
