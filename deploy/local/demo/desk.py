@@ -103,6 +103,7 @@ class Desk:
         self.screen.step("request", case.name, f"POST {path} with a token of {who.id}")
         token = self.running.tokens.token(who.id, who.team_ids)
         url = self.running.endpoints[0].url
+        self.screen.step("", "", f"by hand: {curl(self.running, who, path)}")
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
             answer = await client.post(path, headers={"Authorization": f"Bearer {token}"})
         await self.listener.until(lambda: bool(self.listener.of(case.evaluation.id)), f"event of {case.evaluation.id}")
@@ -157,3 +158,10 @@ async def desk(running: System, screen: Screen, listener: Listener, orchestrator
             yield made
     finally:
         await raw.stop()
+
+
+def curl(running: System, who: RequestedBy, path: str) -> str:
+    """The same request for a shell; its token comes from the stand's issuer."""
+    asked = "&".join([f"user={who.id}", *(f"team={team}" for team in who.team_ids)])
+    token = f"$(curl -s '{running.tokens.issuer}/token?{asked}')"
+    return f'curl -X POST -H "Authorization: Bearer {token}" {running.endpoints[0].url}{path}'
