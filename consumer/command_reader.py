@@ -57,6 +57,7 @@ class KafkaCommandReader:
         install()
         pauses = Pauses()
         while True:
+            self._assignment = _Assignment()  # what an earlier client was assigned means nothing to this one
             self._client = self._new_client()
             try:
                 await self._client.start()
@@ -113,9 +114,9 @@ class KafkaCommandReader:
         try:
             saved = await self._saved_offsets()
             for partition in new:
-                await self._seek(partition, saved.get(partition.partition, 0))
-        except IllegalStateError:
-            pass  # assigned to somebody else by now
+                # One that has gone to somebody else meanwhile must not keep the others from their positions.
+                with suppress(IllegalStateError):
+                    await self._seek(partition, saved.get(partition.partition, 0))
         except BaseException:
             self._assignment.new |= new
             raise

@@ -209,3 +209,38 @@ async def test_an_outage_of_postgres_delays_commands_and_loses_none(desk: Desk) 
         await server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await server.close()
         await until(lambda: desk.counts.get("accepted", 0) == 20, "all were accepted")
+
+
+async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_command_of_the_others(
+    desk: Desk,
+) -> None:
+    class Outdated(KafkaCommandReader):
+        """Has fetched records, could not ask Postgres where to begin, and holds partitions for its own that are not."""
+
+        async def _go_to_positions(self) -> set[TopicPartition]:
+            new = self._assignment.new
+            if new and len(tried) < 5:
+                tried.append(len(new))
+                raise TemporaryError("postgres_unavailable", "away")
+            if new:
+                self._assignment.new = {TopicPartition(desk.topics.events, n) for n in range(4)} | new
+            return await super()._go_to_positions()
+
+    tried: list[int] = []
+    evaluations = [await desk.ledger.evaluation() for _ in range(100)]
+    await desk.send(*(bare(evaluation) for evaluation in evaluations))
+    desk.reader = Outdated
+    async with desk.open():
+        await until(lambda: desk.counts == {"accepted": 100}, "all were accepted", within=30)
+
+
+async def test_what_an_earlier_client_was_assigned_is_forgotten_by_the_next(desk: Desk) -> None:
+    reader = desk.intake()._reader
+    assert isinstance(reader, KafkaCommandReader)
+    await desk.send(bare(await desk.ledger.evaluation()))
+    await reader.start()
+    await until(lambda: reader._assignment.new, "partitions were assigned")
+    await reader.stop()
+    await reader.start()
+    assert not reader._assignment.new
+    await reader.stop()
