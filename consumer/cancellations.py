@@ -41,8 +41,9 @@ class TeardownEvidence:
     """At most 100."""
     pod_count: int = 0
     """All pods seen, those beyond the 100 included."""
-    manual_selector: bool = False
-    """The Job chose its own pod selector, so its pods are found by their owner only. Not published."""
+    manual_selector: bool | None = None
+    """The Job chose its own pod selector, so its pods are found by their owner only; None until the Job was seen.
+    Not published."""
     resolved_by: str | None = None
     """The operator who closed it by hand, vouching for what could not be proven."""
     resolve_reason: str | None = None
@@ -64,7 +65,7 @@ class ClaimedCancellation:
     phase: Phase
     status_before: str
     cluster: str | None
-    """None: the evaluation was cancelled before it was given a cluster, so there is no Job."""
+    """None: the evaluation names none. With the status `created` there is no Job then."""
     namespace: str | None
     job_name: str | None
     job_uid: str | None

@@ -71,7 +71,7 @@ async def attempt(
 ) -> Outcome:
     """`record_intent` must answer True before anything is deleted; `seen_pods` names pods the watch saw."""
     if row.cluster is None:
-        return Gone(evidence=replace(row.evidence, job=NOT_CREATED))
+        return without_cluster(row, rules)
     begun = _Attempt(
         row=row,
         jobs=jobs,
@@ -86,6 +86,19 @@ async def attempt(
     if row.namespace is None or (row.job_uid is not None and row.job_name is None):
         return begun.misfit()
     return await begun.run()
+
+
+def without_cluster(row: ClaimedCancellation, rules: TeardownRules) -> Outcome:
+    """No cluster is named. Before the start that means no Job; later it may well run, and nobody knows where."""
+    if row.status_before == "created":
+        return Gone(evidence=replace(row.evidence, job=NOT_CREATED))
+    return Retry(
+        evidence=row.evidence,
+        code="incomplete_job_reference",
+        detail=f"the evaluation was {row.status_before} and names no cluster; find its Job, then resolve this by hand",
+        retry_in=retry_pause(row.errors, rules),
+        refused=False,
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -149,6 +162,9 @@ class _Attempt:
             return StillStopping(evidence=self.evidence, look_again_in=self.pause(age), deleted=self.deleted)
         if self.row.job_name is not None:
             job = await self.jobs.get(self.namespace, self.row.job_name)
+            if job is not None and job.evaluation_id == str(self.row.evaluation_id):
+                self.evidence = replace(self.evidence, job=job.uid)
+                return await self.stop([job])  # it has appeared since the list was made
             if job is not None and job.evaluation_id is None:
                 # It may be ours all the same: neither to be touched nor to be passed over.
                 raise Refusal("label_missing", f"Job {job.name} carries no evaluation's label")
@@ -193,7 +209,7 @@ class _Attempt:
             self.evidence = replace(
                 self.evidence,
                 job_finished=self.evidence.job_finished or finished,
-                manual_selector=self.evidence.manual_selector or job.manual_selector,
+                manual_selector=bool(self.evidence.manual_selector) or job.manual_selector,
             )
 
     async def confirm_gone(self) -> Outcome:
@@ -215,7 +231,7 @@ class _Attempt:
             everything = await self.jobs.pods(self.namespace, ANY_POD)
             return [pod for pod in everything if pod.owner_uid == uid]
         left = await self.jobs.pods(self.namespace, pods_of_job(uid, self.rules.controller_uid_label))
-        if not left and (self.row.job_uid is None or self.row.evidence.job is None):
+        if not left and (self.row.job_uid is None or self.evidence.manual_selector is None):
             # Two cases in which that label may not be all: several Jobs found by their label in the course of
             # time, and a Job never seen alive, which may have had a selector of its own making.
             labelled = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))

@@ -12,18 +12,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
-from consumer.cancellations import NOT_CREATED, ClaimedCancellation, Failed, Gone, Outcome, Retry, StillStopping
+from consumer.cancellations import ClaimedCancellation, Failed, Outcome, Retry, StillStopping
 from consumer.errors import scrub
 from consumer.jobs import Jobs
 from consumer.quiet import Quiet
 from consumer.sightings import Sightings
-from consumer.teardown import TeardownRules, attempt, retry_pause
+from consumer.teardown import TeardownRules, attempt, retry_pause, without_cluster
 from consumer.teardown_hand import InHand
 from consumer.teardown_lane import Lane
 from consumer.teardown_port import CancellationStore, TeardownLimits
@@ -163,7 +162,7 @@ class Teardown:
     def _place(self, row: ClaimedCancellation) -> None:
         self._hand.take(row)
         if row.cluster is None:
-            self._settle(row, Gone(evidence=replace(row.evidence, job=NOT_CREATED)))
+            self._settle(row, without_cluster(row, self._rules))
             return
         self._lanes[row.cluster].queue.put_nowait(row)
 

@@ -167,7 +167,7 @@ def _claimed(row: Stored, deadline: float) -> ClaimedCancellation:
         looks=row.looks,
         errors=row.errors,
         phase="stopping",
-        status_before="running",
+        status_before="created" if row.cluster is None else "running",
         cluster=row.cluster,
         namespace=row.namespace,
         job_name=row.job_name,

@@ -17,7 +17,7 @@ evidences = st.builds(
     job_finished=st.none() | st.sampled_from(["succeeded", "failed"]),
     pods=st.lists(pods, max_size=5).map(tuple),
     pod_count=st.integers(0, 10_000),
-    manual_selector=st.booleans(),
+    manual_selector=st.none() | st.booleans(),
 )
 
 

@@ -70,9 +70,36 @@ async def attempted(claimed: ClaimedCancellation, jobs: MemoryJobs, *, held: boo
 
 async def test_an_evaluation_without_a_cluster_has_no_job_to_stop() -> None:
     jobs = MemoryJobs()
-    outcome = await attempted(row(cluster=None, namespace=None, job_name=None, job_uid=None), jobs)
+    created = row(status_before="created", cluster=None, namespace=None, job_name=None, job_uid=None)
+    outcome = await attempted(created, jobs)
     assert outcome == Gone(evidence=TeardownEvidence(job="not created"))
     assert jobs.calls == []
+
+
+@pytest.mark.parametrize("status", ["starting", "running"])
+async def test_one_that_had_begun_without_naming_a_cluster_is_never_said_to_be_gone(status: str) -> None:
+    outcome = await attempted(row(status_before=status, cluster=None), MemoryJobs())
+    assert isinstance(outcome, Retry)
+    assert (outcome.code, outcome.refused) == ("incomplete_job_reference", False)
+
+
+async def test_a_job_that_appears_between_the_last_list_and_the_last_look_is_stopped() -> None:
+    late = row(job_uid=None, accepted_at=NOW - timedelta(hours=1))
+    jobs = MemoryJobs()
+    jobs.fail("get", lambda: jobs.jobs.update(job=job(EVALUATION)))
+    outcome = await attempted(late, jobs)
+    assert isinstance(outcome, StillStopping)
+    assert outcome.evidence.job == "uid-1"
+    assert jobs.verbs == ["find", "get", "intent", "delete"]
+
+
+async def test_pods_of_a_selector_of_its_own_are_looked_for_though_the_first_look_at_the_job_failed() -> None:
+    jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [A_POD]})
+    jobs.fail("get", TemporaryError("timeout", "no answer"))
+    first = await attempted(row(), jobs)
+    assert isinstance(first, Retry)
+    second = await attempted(row(attempt=2, evidence=first.evidence), jobs)
+    assert isinstance(second, StillStopping)
 
 
 async def test_a_running_job_is_deleted_once_its_intent_is_on_record() -> None:
