@@ -78,7 +78,8 @@ class CancelEvaluations:
         until = time.monotonic() + request.preference.seconds
         asked = _asked(request)
         failure = await self._publish(request, asked)
-        if failure is not None:
+        # A retry may find that its command arrived the first time, although Kafka is away now.
+        if failure is not None and await self._waiting.look(asked.command_id) is None:
             return asked, failure
         waiting = asyncio.ensure_future(self._outcome(request, asked, until))
         gone = asyncio.ensure_future(client_gone())

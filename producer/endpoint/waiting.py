@@ -99,7 +99,7 @@ class Waiting:
             seconds = 0
         seconds = min(seconds, self._ends_at - time.monotonic())
         if seconds <= 0:
-            return await self._look_once(command_id)
+            return await self.look(command_id)
         waiter = _Waiter(enough=enough)
         self._add(command_id, waiter, caller)
         try:
@@ -109,6 +109,13 @@ class Waiting:
         finally:
             self._remove(command_id, waiter, caller)
         return waiter.seen
+
+    async def look(self, command_id: str) -> CommandSeen | None:
+        """What is known of the command now; None: nothing, or Postgres is away."""
+        try:
+            return (await self._ask([command_id])).get(command_id)
+        except StoreUnavailable:
+            return None
 
     async def close(self) -> None:
         self.end_by(time.monotonic())
@@ -131,12 +138,6 @@ class Waiting:
         self._by_caller[caller] -= 1
         if self._by_caller[caller] == 0:
             del self._by_caller[caller]
-
-    async def _look_once(self, command_id: str) -> CommandSeen | None:
-        try:
-            return (await self._ask([command_id])).get(command_id)
-        except StoreUnavailable:
-            return None
 
     async def _read_while_needed(self) -> None:
         try:

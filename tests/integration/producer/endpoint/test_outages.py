@@ -80,6 +80,19 @@ async def test_kafka_away_is_503_of_unknown_outcome_and_the_key_finds_out(fragil
     assert await served.count("cancellations", evaluation) == 1
 
 
+async def test_a_retry_learns_of_its_command_even_while_kafka_is_away(fragile: Fragile) -> None:
+    served, key = fragile.service, {"idempotency-key": str(uuid.uuid4())}
+    evaluation = await served.evaluation()
+    async with served.client() as client:
+        assert (await client.post(f"/v1/evaluations/{evaluation}/cancel", headers=PROMPT | key)).status_code == 200
+        fragile.broker.pause()
+        try:
+            again = await client.post(f"/v1/evaluations/{evaluation}/cancel", headers=key)
+        finally:
+            fragile.broker.resume()
+    assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+
+
 async def test_who_gave_no_key_is_given_one_that_finds_out(fragile: Fragile) -> None:
     served = fragile.service
     evaluation = await served.evaluation()

@@ -7,8 +7,10 @@ import asyncpg
 import pytest
 
 from consumer import migrations
-from consumer.migrations.reader_role import VIEWS, role_sql
+from consumer.migrations.reader_role import READER_ROLE, VIEWS, role_sql
 from deploy.local.endpoint import reader_dsn
+from deploy.local.postgres import postgres
+from deploy.local.process import workspace
 
 
 @pytest.fixture
@@ -62,21 +64,26 @@ async def test_it_can_make_nothing(reader: asyncpg.Connection) -> None:
             await reader.execute(statement)
 
 
-async def test_who_may_not_make_roles_can_upgrade_and_gets_the_statements_for_later(empty_database: str) -> None:
-    owner = await asyncpg.connect(empty_database)
-    name = await owner.fetchval("SELECT current_database()")
-    await owner.execute(f"CREATE ROLE upgrader_{name.replace('-', '_')} LOGIN PASSWORD 'x' NOCREATEROLE")
-    await owner.execute(f'GRANT CREATE ON DATABASE "{name}" TO upgrader_{name.replace("-", "_")}')
-    host = empty_database.rpartition("@")[2]
-    # Where the role is there already, its rights are given by the views' owner; where it is not, nothing fails.
-    await migrations.upgrade(f"postgresql://upgrader_{name.replace('-', '_')}:x@{host}")
-    assert await migrations.check(empty_database) is None
-    await owner.close()
-    await migrations.make_role(empty_database)
-    assert "CREATE ROLE evaluation_cancel_reader NOLOGIN" in role_sql()
-    reader = await asyncpg.connect(await reader_dsn(empty_database))
-    assert await reader.fetch("SELECT * FROM evaluation_cancel.command_answers") == []
-    await reader.close()
+async def test_who_may_not_make_roles_can_upgrade_and_the_role_is_made_later() -> None:
+    async with workspace() as work, postgres(work) as server:
+        owners = await server.create_database("given")
+        owner = await asyncpg.connect(owners)
+        await owner.execute("CREATE ROLE upgrader LOGIN PASSWORD 'x' NOCREATEROLE")
+        await owner.execute("GRANT CREATE ON DATABASE given TO upgrader")
+        await migrations.upgrade(f"postgresql://upgrader:x@{owners.rpartition('@')[2]}")
+        assert await migrations.check(owners) is None
+        assert not await owner.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", READER_ROLE)
+        await migrations.make_role(owners)
+        reader = await asyncpg.connect(await reader_dsn(owners))
+        assert await reader.fetch("SELECT * FROM evaluation_cancel.command_answers") == []
+        await reader.close()
+        # The printed statements are those: run by hand, they give the same.
+        await owner.execute(f"DROP OWNED BY {READER_ROLE}")
+        await owner.execute(role_sql().partition(";")[2])
+        reader = await asyncpg.connect(await reader_dsn(owners))
+        assert await reader.fetch("SELECT * FROM evaluation_cancel.cancellation_progress") == []
+        await reader.close()
+        await owner.close()
 
 
 async def test_several_databases_of_one_server_can_be_upgraded_at_once(empty_database: str) -> None:
