@@ -23,7 +23,6 @@ from consumer.audit.running import ask, screen
 from consumer.audit.selection import Selection
 from consumer.audit.settings import AuditSettings
 from consumer.settings import read_settings
-from schemas.topics import DEAD_LETTER_MARGIN_BYTES, MAX_MESSAGE_BYTES
 
 Form = Literal["terminal", "jsonl", "parquet", "topic"]
 
@@ -99,9 +98,7 @@ async def _output(
     if form == "terminal":
         yield TerminalOutput(Console(highlight=False))
     elif form == "topic" and topic is not None:
-        sender = producer(
-            settings.kafka_client(), settings.publish_timeout, 2 * (MAX_MESSAGE_BYTES + DEAD_LETTER_MARGIN_BYTES)
-        )
+        sender = producer(settings.kafka_client(), settings.publish_timeout)
         try:
             yield TopicOutput(sender=sender, topic=topic, rate=rate or settings.audit_replay_rate, progress_file=noted)
         finally:

@@ -41,7 +41,7 @@ class JsonLinesOutput:
         self._file = file
 
     async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:  # noqa: ARG002
-        self._file.writelines(map(encode_line, records))
+        self._file.write(b"".join(map(encode_line, records)))
 
 
 def timestamp(milliseconds: int) -> str:

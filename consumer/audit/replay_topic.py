@@ -87,9 +87,9 @@ class TopicOutput:
         raise TemporaryError("kafka_unavailable", f"{self._topic} has not acknowledged; run it again to go on")
 
 
-def producer(client_settings: Mapping[str, Any], deadline: float, max_request_size: int) -> KafkaEventProducer:
+def producer(client_settings: Mapping[str, Any], deadline: float) -> KafkaEventProducer:
     """The same careful producer as the outbox's."""
-    return KafkaEventProducer(client_settings=client_settings, deadline=deadline, max_request_size=max_request_size)
+    return KafkaEventProducer(client_settings=client_settings, deadline=deadline)
 
 
 def replayed_headers(record: RawRecord) -> Headers:
