@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+__all__ = ["app"]
+
 try:
     from consumer.audit.commands import app
 except ModuleNotFoundError as missing:
