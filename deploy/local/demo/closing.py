@@ -67,7 +67,7 @@ def _short(evidence: Evidence) -> str:
 def _row_of_many(cases: Sequence[Case], listener: Listener) -> tuple[str, ...]:
     rows = [_row(case, listener.of(case.evaluation.id)) for case in cases]
     slowest = [max((float(row[column]) for row in rows if row[column]), default=0.0) for column in (3, 4)]
-    outcome = "cancelled: although a consumer was killed"
+    outcome = "cancelled: all, one consumer killed"
     return (f"{len(cases)} more", "ada: stop", outcome, *(f"≤ {seconds:.2f}" for seconds in slowest), "")
 
 

@@ -53,7 +53,7 @@ class Screen:
         """One step: what kind of thing happened, to which evaluation, and what it means."""
         head = Text.assemble((f"{self.seconds:6.2f} s", "dim"), "  ", (f"{kind:<13}", COLOURS.get(kind, "")))
         head.append(f"{name:<9}", "bold")
-        first, *more = textwrap.wrap(text, self.console.width - len(head)) or [""]
+        first, *more = textwrap.wrap(text, self.console.width - len(head), break_on_hyphens=False) or [""]
         self.console.print(head + Text(first), no_wrap=True, overflow="ignore")
         for row in more:
             self.say(" " * len(head) + row)

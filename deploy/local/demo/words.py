@@ -45,12 +45,11 @@ def _cancelled(event: EvaluationCancelled) -> str:
 def evidence_in_words(evidence: Evidence) -> str:
     if evidence.job in {"not created", "never seen"}:
         return f"its Job was {evidence.job}"
-    pods = f"its {evidence.pod_count} pods" if evidence.pod_count != 1 else "its pod"
-    return f"Job {evidence.job[:8]}… and {pods} seen gone"
+    return f"Job {evidence.job[:8]}… and {evidence.pod_count} pod{'' if evidence.pod_count == 1 else 's'} gone"
 
 
 def _rejected(event: EvaluationCancelRejected) -> str:
-    when = f", it {event.status} at {event.ended_at:%H:%M:%S}" if event.ended_at else ""
+    when = f", {event.status} {event.ended_at:%H:%M:%S}" if event.ended_at else ""
     return f"{event.code}{when}"
 
 
