@@ -47,13 +47,14 @@ class Facts:
 
 
 def short_type(record: RawRecord) -> str | None:
-    """By the headers alone."""
-    for name, text in record.headers:
-        if name == "ce_type" and text is not None:
-            return text.removeprefix(_PREFIX).decode("utf-8", "replace")
-        if name == "dlq_code":
-            return DEAD_LETTER
-    return None
+    """By the headers alone where they say it, as ours do; else by the whole record."""
+    headers = dict(record.headers)
+    if "dlq_code" in headers:
+        return DEAD_LETTER
+    named = headers.get("ce_type")
+    if named is not None and headers.get("content-type") == b"application/json":
+        return named.removeprefix(_PREFIX).decode("utf-8", "replace")
+    return facts_of(record).type
 
 
 def facts_of(record: RawRecord) -> Facts:
