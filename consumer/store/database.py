@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 else:
     Transaction = Pool = Any
 
-_DATA_CLASSES: Final = ("22", "23", "54")
-"""SQLSTATE classes of a value that can never be stored: data exception, integrity, program limit."""
+_DATA_CLASSES: Final = ("22", "23", "54", "EC", "P0")
+"""SQLSTATE classes of a row that can never be stored: data exception, integrity, program limit; what our own trigger
+refuses, and what one of the team whose table it is raises: about one row, so that all others are to go on."""
 _PASSING_CLASSES: Final = ("08", "40", "53", "57")
 """Connection, rollback (serialization, deadlock), resources, operator intervention (shutdown, timeouts)."""
 _PASSING_STATES: Final = ("55P03", "25006", "25P03")

@@ -102,6 +102,21 @@ class Ledger:
         return [row["type"] for row in rows]
 
 
+async def raise_at(ledger: Ledger, evaluation: UUID) -> None:
+    """A trigger on the evaluations, of the team whose table it may be, that raises for one row."""
+    await ledger.admin.execute(
+        f"""
+        CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.id = '{evaluation}' THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW;
+        END $$
+        """
+    )
+    await ledger.admin.execute(
+        "CREATE TRIGGER theirs BEFORE UPDATE ON evaluation_cancel.evaluations"
+        " FOR EACH ROW EXECUTE FUNCTION public.theirs()"
+    )
+
+
 @asynccontextmanager
 async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
     pool = await open_pool(

@@ -7,11 +7,12 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from consumer.cancellations import Gone, PodGone, Retry, StillStopping, TeardownEvidence
+from consumer.cancellations import ClaimedCancellation, Gone, Outcome, PodGone, Retry, StillStopping, TeardownEvidence
+from consumer.finisher import Finisher
 from consumer.outcome_events import OutcomeEvents
 from consumer.resolve import Resolution, resolve
 from schemas.events import EvaluationCancelled
-from tests.integration.consumer.ledger import LEASE, Ledger
+from tests.integration.consumer.ledger import LEASE, Ledger, raise_at
 from tests.unit.consumer.commands import EVENTS, command
 
 NOTHING = TeardownEvidence()
@@ -193,3 +194,30 @@ async def test_a_uid_that_no_event_can_hold_is_cut_and_its_cancellation_ends(led
     await ledger.send(command(evaluation))
     await ledger.end(*await ledger.claim(), job="u" * 5000)
     assert (await published(ledger, evaluation)).evidence.job.startswith("uuuu")
+
+
+async def test_a_row_whose_table_refuses_the_end_holds_up_no_other(ledger: Ledger) -> None:
+    """As a trigger of the team whose table it is may do; and our own, where an evaluation has ended all the same."""
+    odd, final, good = [await ledger.evaluation() for _ in range(3)]
+    await ledger.send(*(command(evaluation) for evaluation in (odd, final, good)))
+    rows = await ledger.claim()
+    table = "evaluation_cancel.evaluations"
+    await ledger.admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER zzz_evaluation_cancel_guard")
+    await ledger.admin.execute(f"UPDATE {table} SET status = 'succeeded' WHERE id = $1", final)
+    await ledger.admin.execute(f"ALTER TABLE {table} ENABLE TRIGGER zzz_evaluation_cancel_guard")
+    await raise_at(ledger, odd)
+    done: list[UUID] = []
+    finisher: Finisher[ClaimedCancellation, Outcome] = Finisher(
+        ledger.store.finish_cancellations,
+        lambda batch: done.extend(row.evaluation_id for row, _ in batch),
+        instead=lambda row, error: Retry(
+            evidence=row.evidence, code="unstorable", detail=str(error), retry_in=60, refused=False
+        ),
+        what="cancellations",
+    )
+    for row in rows:
+        finisher.put(row, Gone(evidence=TeardownEvidence(job="uid-1")))
+    await finisher.drain()
+    assert sorted(done) == sorted([odd, final, good])
+    assert await ledger.status(good) == "cancelled"
+    assert await ledger.count("cancellations", "ended_at IS NULL AND last_error_code = 'unstorable'") == 2

@@ -21,7 +21,7 @@ from consumer.outcome_events import OutcomeEvents
 from consumer.store import commands
 from deploy.local.stack import Stack
 from schemas.topics import Topics
-from tests.integration.consumer.ledger import Ledger
+from tests.integration.consumer.ledger import Ledger, raise_at
 from tests.integration.schemas.odd_records import send_batch
 from tests.unit.schemas.test_decoding_traps import TRAPS
 from tests.waiting import until
@@ -149,6 +149,15 @@ async def test_a_command_that_postgres_cannot_store_is_found_by_halving_and_cost
     row = await ledger.row("messages", "type = 'DeadLetter'")
     assert row["value"] == bare(good[4], reason="unstorable")
     assert dict(unpack_headers(row["headers"]))["dlq_code"] == b"unstorable"
+
+
+async def test_a_row_at_which_somebody_elses_trigger_raises_costs_one_dead_letter(desk: Desk) -> None:
+    odd, good = await desk.ledger.evaluation(), await desk.ledger.evaluation()
+    await raise_at(desk.ledger, odd)
+    await desk.send(bare(odd), bare(good))
+    async with desk.open():
+        await until(lambda: desk.counts == {"accepted": 1}, "the other was accepted", within=20)
+        await until(lambda: desk.ledger.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
 
 
 async def test_an_offset_is_committed_only_after_postgres_has_the_batch(desk: Desk) -> None:
