@@ -28,8 +28,9 @@ test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes 
 test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
 	TEST_STACK=real $(RUN) -m pytest -n 2 --dist loadfile tests/integration tests/e2e
 
-bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo, in one run
+bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests beside a plain handler
 	$(RUN) -m tests.bench
+	$(RUN) -m tests.bench.endpoint
 
 lint: $(VENV)/.ready ## style
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -211,7 +212,9 @@ def print_results(console: Console, results: Sequence[Measured]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.endpoint", description=__doc__)
     parser.add_argument("--kafka", choices=["real", "memory"], default=default_kafka())
-    parser.add_argument("--kubernetes", choices=["real", "simulated"], default="real")
+    parser.add_argument(
+        "--kubernetes", choices=["real", "simulated"], default="real" if shutil.which("go") else "simulated"
+    )
     parser.add_argument("--seconds", type=float, default=6.0, help="of each step")
     asked = parser.parse_args()
     console = Console()
