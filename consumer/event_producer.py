@@ -14,56 +14,41 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    InvalidTopicError,
     KafkaError,
-    MessageSizeTooLargeError,
     ProducerClosed,
-    RecordListTooLargeError,
-    RecordTooLargeError,
-    TopicAuthorizationFailedError,
 )
 
 from consumer.errors import scrub
-from consumer.outbox import Record, Refused, SendResult, Sent, Unresolved
+from consumer.event_batches import REFUSED, Placed, hand_over, refused
+from consumer.outbox import Record, SendResult, Sent, Unresolved
 
-_REFUSALS: Mapping[type[BaseException], str] = {
-    MessageSizeTooLargeError: "message_too_large",
-    RecordListTooLargeError: "message_too_large",
-    RecordTooLargeError: "message_too_large",
-    TopicAuthorizationFailedError: "topic_not_authorized",
-    ClusterAuthorizationFailedError: "cluster_not_authorized",  # told to a client that may write to no topic at all
-    InvalidTopicError: "invalid_topic",
-}
+_LATE = "no acknowledgement in time"
 
 
 class KafkaEventProducer:
     """Makes its client when it is first needed, and anew after `renew`."""
 
-    def __init__(self, *, client_settings: Mapping[str, Any], deadline: float, max_request_size: int) -> None:
+    def __init__(self, *, client_settings: Mapping[str, Any], deadline: float) -> None:
         """`deadline`: seconds for a round of sends, and for starting; below the relay's lease."""
         self._settings = client_settings
         self._deadline = deadline
-        self._max_request_size = max_request_size
         self._client: AIOKafkaProducer | None = None
 
     async def send(self, records: Sequence[Record]) -> list[SendResult]:
-        """Sends in order and waits for all; never raises for a single record."""
-        futures: list[asyncio.Future[Any] | SendResult] = []
+        """Sends all and waits for all; never raises for a single record."""
+        placed: Placed = [None] * len(records)
+        late: SendResult = Unresolved(detail=_LATE)
         try:
             async with asyncio.timeout(self._deadline):
-                client = await self._started()
-                for topic, key, value, headers in records:
-                    futures.append(await _send(client, topic, key, value, headers))
-                waiting = [f for f in futures if isinstance(f, asyncio.Future)]
+                await hand_over(await self._started(), records, placed)
+                waiting = {f for f in placed if isinstance(f, asyncio.Future)}
                 if waiting:
                     await asyncio.wait(waiting)
+        except REFUSED as error:
+            late = refused(error)
         except (TimeoutError, KafkaError, OSError) as error:
-            detail = str(error) or "no acknowledgement in time"
-            refused = isinstance(error, tuple(_REFUSALS))
-            unsent: list[SendResult] = [_refused(error) if refused else Unresolved(detail=detail)]
-            return [_result(f) for f in futures] + unsent * (len(records) - len(futures))
-        return [_result(f) for f in futures]
+            late = Unresolved(detail=str(error) or _LATE)
+        return [late if outcome is None else _result(outcome) for outcome in placed]
 
     async def renew(self) -> None:
         """Abandons the client; what it had not sent yet it will not send any more."""
@@ -83,7 +68,6 @@ class KafkaEventProducer:
                 linger_ms=0,
                 retry_backoff_ms=500,
                 request_timeout_ms=int(self._deadline * 1000),
-                max_request_size=self._max_request_size,
                 **self._settings,
             )
             try:
@@ -95,36 +79,17 @@ class KafkaEventProducer:
         return self._client
 
 
-async def _send(
-    client: AIOKafkaProducer, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
-) -> asyncio.Future[Any] | SendResult:
-    if key is None and value is None:
-        key = b""  # the client sends nothing without both, and a dead letter of such a record is to be sent
-    try:
-        future: asyncio.Future[Any] = await client.send(topic, value, key=key, headers=headers)
-    except tuple(_REFUSALS) as error:
-        return _refused(error)
-    except (AssertionError, TypeError, ValueError) as error:
-        # One message that the client cannot make sense of must not keep all others from being sent.
-        return Refused(code="unsendable", detail=scrub(f"{type(error).__name__}: {error}"))
-    return future
-
-
 def _result(outcome: asyncio.Future[Any] | SendResult) -> SendResult:
     if not isinstance(outcome, asyncio.Future):
         return outcome
     if not outcome.done() or outcome.cancelled():
-        return Unresolved(detail="no acknowledgement in time")
+        return Unresolved(detail=_LATE)
     error = outcome.exception()
     if error is None:
         return Sent()
-    if isinstance(error, tuple(_REFUSALS)):
-        return _refused(error)
+    if isinstance(error, REFUSED):
+        return refused(error)
     return Unresolved(detail=scrub(str(error) or type(error).__name__))
-
-
-def _refused(error: BaseException) -> Refused:
-    return Refused(code=_REFUSALS[type(error)], detail=scrub(str(error)))
 
 
 async def _stop(client: AIOKafkaProducer) -> None:

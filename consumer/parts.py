@@ -38,9 +38,6 @@ from consumer.teardown_loop import Teardown
 from consumer.teardown_port import TeardownLimits
 from consumer.watch import ClusterWatch
 from consumer.watch_loop import UntilStopped
-from schemas.topics import MAX_MESSAGE_BYTES
-
-_DEAD_LETTER_ROOM = 2 * MAX_MESSAGE_BYTES
 
 
 def outcome_events(settings: ConsumerSettings) -> OutcomeEvents:
@@ -179,7 +176,6 @@ class Parts:
         producer = KafkaEventProducer(
             client_settings=settings.kafka_client(),
             deadline=settings.publish_timeout,
-            max_request_size=_DEAD_LETTER_ROOM,
         )
         stack.push_async_callback(producer.close)
         self.relay = Relay(

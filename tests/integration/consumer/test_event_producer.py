@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import ClusterAuthorizationFailedError
+from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
 
 from consumer.event_producer import KafkaEventProducer
 from consumer.outbox import Record, Refused, Sent
@@ -17,9 +18,7 @@ from schemas.topics import Topics
 
 @pytest.fixture
 async def producer(stand: Stack) -> AsyncIterator[KafkaEventProducer]:
-    made = KafkaEventProducer(
-        client_settings={"bootstrap_servers": stand.kafka.bootstrap_servers}, deadline=20, max_request_size=2**20
-    )
+    made = KafkaEventProducer(client_settings={"bootstrap_servers": stand.kafka.bootstrap_servers}, deadline=20)
     yield made
     await made.close()
 
@@ -64,3 +63,44 @@ async def test_a_client_that_may_write_nowhere_is_refused_and_not_merely_told_to
     [result] = await producer.send([(topics.events, b"k", b"v", [])])
     assert isinstance(result, Refused)
     assert result.code == "cluster_not_authorized"
+
+
+async def test_each_key_goes_where_every_client_of_kafka_would_put_it(
+    stand: Stack, topics: Topics, producer: KafkaEventProducer
+) -> None:
+    keys = [str(uuid4()).encode() for _ in range(40)]
+    assert await producer.send([(topics.events, key, b"v", []) for key in keys]) == [Sent()] * 40
+    theirs = AIOKafkaProducer(bootstrap_servers=stand.kafka.bootstrap_servers)
+    async with theirs:
+        for key in keys:
+            await theirs.send_and_wait(topics.events, b"v", key=key)
+    where: dict[bytes, set[int]] = {}
+    for record in await arrived(stand, topics.events, 80):
+        where.setdefault(record.key, set()).add(record.partition)
+    assert all(len(partitions) == 1 for partitions in where.values())
+
+
+async def test_more_than_one_batch_of_a_partition_arrives_and_so_does_one_larger_than_a_batch(
+    stand: Stack, topics: Topics, producer: KafkaEventProducer
+) -> None:
+    sizes = [50_000] * 8 + [300_000, 10]
+    results = await producer.send([(topics.events, b"k%d" % (n % 2), b"x" * size, []) for n, size in enumerate(sizes)])
+    assert results == [Sent()] * 10
+    assert sorted(len(record.value) for record in await arrived(stand, topics.events, 10)) == sorted(sizes)
+
+
+async def test_a_topic_that_may_not_be_written_holds_up_no_other(
+    topics: Topics, producer: KafkaEventProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = AIOKafkaProducer.partitions_for
+
+    async def partitions_for(client: AIOKafkaProducer, topic: str) -> set[int]:
+        if topic == topics.dead_letters:
+            raise TopicAuthorizationFailedError(topic)
+        return set(await known(client, topic))
+
+    monkeypatch.setattr(AIOKafkaProducer, "partitions_for", partitions_for)
+    first, second = await producer.send([(topics.dead_letters, b"k", b"v", []), (topics.events, b"k", b"v", [])])
+    assert isinstance(first, Refused)
+    assert first.code == "topic_not_authorized"
+    assert second == Sent()
