@@ -64,7 +64,8 @@ async def service(
         try:
             yield supervisor, port
         finally:
-            await supervisor.stop(settings.stop_timeout)
+            if not await supervisor.stop(settings.stop_timeout):
+                await parts.give_back()
 
 
 async def _loops(

@@ -5,8 +5,9 @@ Which of them run together, and their start and end, is `app.py`'s business; wha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 
@@ -14,6 +15,7 @@ from consumer import kubernetes_connection, s3_connection
 from consumer.cleanup_loop import Cleanup
 from consumer.command_reader import KafkaCommandReader
 from consumer.decide import Decide, Decided
+from consumer.errors import TemporaryError
 from consumer.event_producer import KafkaEventProducer
 from consumer.finish import TeardownStore
 from consumer.finish_cleanups import CleanupRecords
@@ -39,6 +41,8 @@ from consumer.teardown_port import TeardownLimits
 from consumer.watch import ClusterWatch
 from consumer.watch_loop import UntilStopped
 
+_GIVE_BACK_SECONDS = 2.0
+
 
 def outcome_events(settings: ConsumerSettings) -> OutcomeEvents:
     topics = settings.topics
@@ -63,6 +67,7 @@ class Parts:
         self._decide = Decide(opened, self._events, self._handover)
         self._nudges: dict[str, Callable[[], None]] = {}
         self.relay: Relay | None = None
+        self._claims: TeardownStore | None = None
 
     def decided(self, decided: Decided, records: int) -> None:
         """After a batch was recorded: others have work."""
@@ -80,6 +85,13 @@ class Parts:
     def _nudge(self, loop: str) -> None:
         if loop in self._nudges:
             self._nudges[loop]()
+
+    async def give_back(self) -> None:
+        """After a stop that was cut short: others need not wait for the leases of what is no longer worked on."""
+        if self._claims is not None:
+            with suppress(TemporaryError, TimeoutError):
+                async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                    await self._claims.release(self._settings.worker)
 
     def intake(self) -> Intake:
         settings = self._settings
@@ -117,6 +129,7 @@ class Parts:
             cleanup_deadline=settings.cleanup_time,
             ended=self.ended,
         )
+        self._claims = store
         teardown = Teardown(
             store=store,
             clusters=clusters,

@@ -44,7 +44,7 @@ class Supervisor:
         self._loops = dict(loops)
         self._restarted = restarted
         self._quiet = Quiet()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turned_at: dict[str, float] = {}
 
@@ -54,12 +54,14 @@ class Supervisor:
 
     async def stop(self, timeout: float) -> bool:  # noqa: ASYNC109  # one deadline for the loops one after the other
         """Stops the loops in the order they were given; True if all had finished what they had in hand."""
-        self._stopping = True
+        self._stopping.set()
         until = time.monotonic() + timeout
         for name, loop in self._loops.items():
             loop.stop()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._tasks[name]), max(0.1, until - time.monotonic()))
+            # Half of what is left: one that an outage holds must not take the time of those behind it.
+            await asyncio.wait([self._tasks[name]], timeout=max(0.1, (until - time.monotonic()) / 2))
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=max(0.1, until - time.monotonic()))
         left = [name for name, task in self._tasks.items() if not task.done()]
         for name in left:
             self._tasks[name].cancel()
@@ -79,7 +81,7 @@ class Supervisor:
 
     async def _keep_running(self, name: str, loop: Loop) -> None:
         faults = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             begun = time.monotonic()
             try:
                 await loop.run()
@@ -88,9 +90,14 @@ class Supervisor:
                 self._tell(name, error)
                 self._restarted(name)
                 self._turned_at[name] = time.monotonic()
-                await asyncio.sleep(random.uniform(0.1, min(_LONGEST_PAUSE, 0.2 * 2**faults)))  # noqa: S311
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause(faults)):
+                        await self._stopping.wait()
             else:
                 return
+
+    def _pause(self, faults: int) -> float:
+        return random.uniform(0.1, min(_LONGEST_PAUSE, 0.2 * 2**faults))  # noqa: S311  # jitter, not a secret
 
     def _tell(self, name: str, error: Exception) -> None:
         if self._quiet.allow((name, type(error))) is None:

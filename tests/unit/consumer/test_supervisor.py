@@ -79,3 +79,33 @@ async def test_a_loop_that_an_outage_makes_begin_anew_is_no_reason_for_a_restart
     await until(lambda: len(restarted) == 2, "it was begun anew")
     assert supervisor.standing_still() == []
     await supervisor.stop(5)
+
+
+class Unhurried(FakeLoop):
+    """Has something in hand that takes a moment to finish."""
+
+    finished = False
+
+    async def run(self) -> None:
+        await super().run()
+        await asyncio.sleep(0.3)
+        self.finished = True
+
+
+async def test_a_loop_that_an_outage_holds_leaves_those_behind_it_time_to_finish() -> None:
+    deaf, behind = FakeLoop(deaf=True), Unhurried()
+    supervisor, _ = supervise(deaf=deaf, behind=behind)
+    supervisor.start()
+    await until(lambda: deaf.begun + behind.begun == 2, "both run")
+    assert not await supervisor.stop(3)
+    assert behind.finished
+
+
+async def test_a_pause_after_a_fault_does_not_delay_the_end() -> None:
+    faulty = FakeLoop(*(TemporaryError("kafka_unavailable", "down") for _ in range(1000)))
+    supervisor, _ = supervise(faulty=faulty)
+    supervisor._pause = lambda _faults: 3600.0  # type: ignore[method-assign]
+    supervisor.start()
+    await until(lambda: faulty.begun == 1, "it has failed once")
+    assert await supervisor.stop(60)
+    assert faulty.begun == 1
