@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -23,6 +23,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     RecordTooLargeError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 
 from consumer.errors import scrub
@@ -39,6 +40,8 @@ _CODES: Mapping[type[BaseException], str] = {
 REFUSED: Final = tuple(_CODES)
 """Errors after which trying again is of no use."""
 
+_LOOK_UP_SECONDS: Final = 1.5
+"""A broker that is there answers at once; well below the time for a round."""
 _MIX: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
 _SEED: Final = 0x9747B28C
@@ -60,12 +63,7 @@ Placed = list[asyncio.Future[Any] | SendResult | None]
 
 async def hand_over(client: AIOKafkaProducer, records: Sequence[Record], placed: Placed) -> None:
     """Fills in `placed` as it goes, so that after an error it tells what was handed over before."""
-    partitions: dict[str, list[int] | Refused] = {}
-    for topic in {record[0] for record in records}:
-        try:
-            partitions[topic] = sorted(await client.partitions_for(topic))
-        except REFUSED as error:
-            partitions[topic] = refused(error)
+    partitions = await _partitions(client, {record[0] for record in records})
     for batch in list(_batches(client, records, partitions, placed)):
         try:
             future = await client.send_batch(batch.builder, batch.topic, partition=batch.partition)
@@ -76,6 +74,25 @@ async def hand_over(client: AIOKafkaProducer, records: Sequence[Record], placed:
             outcome = future
         for number in batch.numbers:
             placed[number] = outcome
+
+
+async def _partitions(client: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, list[int] | Refused]:
+    """A topic that is missing while others are there is refused: waiting for it would keep all others waiting too."""
+    partitions: dict[str, list[int] | Refused] = {}
+    missing: list[str] = []
+    for topic in topics:
+        try:
+            async with asyncio.timeout(_LOOK_UP_SECONDS):
+                partitions[topic] = sorted(await client.partitions_for(topic))
+        except REFUSED as error:
+            partitions[topic] = refused(error)
+        except (TimeoutError, UnknownTopicOrPartitionError):
+            missing.append(topic)
+    if missing and not partitions:
+        raise TimeoutError("the broker told of no topic in time")
+    for topic in missing:
+        partitions[topic] = Refused(code="topic_missing", detail=f"the broker tells of no topic {topic}")
+    return partitions
 
 
 def _batches(

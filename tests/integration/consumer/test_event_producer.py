@@ -104,3 +104,15 @@ async def test_a_topic_that_may_not_be_written_holds_up_no_other(
     assert isinstance(first, Refused)
     assert first.code == "topic_not_authorized"
     assert second == Sent()
+
+
+@pytest.mark.real
+async def test_a_topic_that_is_missing_keeps_nothing_from_the_others(
+    topics: Topics, producer: KafkaEventProducer
+) -> None:
+    missing: Record = (f"{topics.prefix}missing", b"k", b"v", [])
+    there: Record = (topics.events, b"k", b"v", [])
+    first, second, third = await producer.send([missing, there, missing])
+    assert isinstance(first, Refused)
+    assert first.code == "topic_missing"
+    assert (second, third) == (Sent(), first)
