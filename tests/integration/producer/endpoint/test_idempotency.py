@@ -155,7 +155,7 @@ async def test_a_client_that_hangs_up_does_not_stop_its_cancellation(served: Ser
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
     await client.aclose()
-    await until(lambda: "499" in served.endpoint.child.log.read_text())
+    await until(lambda: f'{evaluation}/cancel", "status": 499' in served.endpoint.child.log.read_text())
     assert await served.database.fetchval(
         "SELECT phase = 'accepted' FROM evaluation_cancel.cancellations WHERE evaluation_id = $1", evaluation
     )

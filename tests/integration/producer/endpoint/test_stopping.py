@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from deploy.local.endpoint import Endpoint, endpoint
 from tests.integration.producer.endpoint.service import FAST, Service
 from tests.integration.producer.endpoint.sockets import connection, head
+from tests.stand import unique
 from tests.waiting import until
 
 PROMPT = {"prefer": "wait=55"}
@@ -18,7 +19,7 @@ PROMPT = {"prefer": "wait=55"}
 async def replica(served: Service, stop_timeout: float) -> AsyncIterator[Endpoint]:
     settings = {**FAST, "ENDPOINT_STOP_TIMEOUT": str(stop_timeout)}
     async with endpoint(
-        served.stack, served.dsn, served.kafka, served.tokens, name="endpoint-stopping", settings=settings
+        served.stack, served.dsn, served.kafka, served.tokens, name=unique("endpoint"), settings=settings
     ) as started:
         yield started
 

@@ -12,7 +12,8 @@ from tests.unit.producer.endpoint.rows import seen
 from tests.waiting import until
 
 LIMITS = WaitLimits(waits=1000, waits_per_caller=1000, shortest_poll=0.01, longest_poll=0.02)
-LONG = 60.0
+LONG = 600.0
+"""Beyond the time that a test has: a wait that lasts so long has failed."""
 
 
 class FakeStore:
