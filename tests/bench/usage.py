@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -41,22 +42,27 @@ def _busy() -> float:
 
 def _cpu(process: psutil.Process) -> float:
     # Children that were waited for are in their parent's account; those that live are in their own.
-    return sum(
-        t.user + t.system + t.children_user + t.children_system for t in (p.cpu_times() for p in _family(process))
-    )
+    total = 0.0
+    for member in _family(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def _peak(process: psutil.Process) -> int:
-    return max(_peak_of_one(p) for p in _family(process))
+    peak = 0
+    for member in _family(process):
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            peak = max(peak, _peak_of_one(member))
+    return peak
 
 
 def _peak_of_one(process: psutil.Process) -> int:
-    path = f"/proc/{process.pid}/status"
-    if not os.path.exists(path):  # noqa: PTH110  # a plain question
+    if not psutil.LINUX:
         return int(process.memory_info().rss)
-    with open(path) as status:  # noqa: PTH123
-        lines = dict(line.split(":", 1) for line in status)
-    return 1024 * int(lines.get("VmHWM", "0").split()[0])
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    return 1024 * int(status.get("VmHWM", "0").split()[0])
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
