@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from deploy.local.errors import StandError
-from deploy.local.orchestrator import orchestrator
+from deploy.local.orchestrator import Evaluation, orchestrator
 from deploy.local.places import Places, write_environment
 from deploy.local.stack import Stack, stack
 from deploy.local.system import System, system
@@ -61,23 +61,6 @@ async def to_try(running: System) -> list[str]:
         await team.write_artifacts(quick, 20)
         slow, _ = await team.run(await team.register(TEAM), pods=2, ends_after=10)
         asked, _ = await team.run(await team.register(TEAM))
-    consumer = next(iter(running.consumers.values()))
-    programs = [
-        (None, f"cancel-producer cancel --wait --cleanup {quick.id}"),
-        (None, f"cancel-consumer status {quick.id}"),
-        (None, f"cancel-producer cancel --wait --reason 'costs too much' {slow.id}"),
-        (None, "cancel-consumer stuck --older-than 0"),
-        (None, "python -m deploy.local evaluation --pods 3"),
-        (None, "python -m deploy.local events"),
-        ("curl", f"{_curl(running)} -X POST {running.endpoints[0].url}/v1/evaluations/{asked.id}/cancel"),
-        ("kubectl", f"kubectl get jobs,pods --namespace {running.namespace}"),
-        ("curl", f"curl --silent {consumer.url}/metrics"),
-    ]
-    # kubectl sends no token over plain HTTP, which is all that the simulated API server speaks.
-    useless = {"kubectl"} if running.stack.cluster.kind == "simulated" else set()
-    there = [
-        command for needed, command in programs if needed is None or (needed not in useless and shutil.which(needed))
-    ]
     return [
         "In another shell, first the settings and the path:",
         "",
@@ -85,8 +68,27 @@ async def to_try(running: System) -> list[str]:
         "",
         "then, for example (the first evaluation runs, the second's pods take 10 s to end):",
         "",
-        *(f"  {command}" for command in there),
+        f"  cancel-producer cancel --wait --cleanup {quick.id}",
+        f"  cancel-consumer status {quick.id}",
+        f"  cancel-producer cancel --wait --reason 'costs too much' {slow.id}",
+        "  cancel-consumer stuck --older-than 0",
+        "  python -m deploy.local evaluation --pods 3",
+        "  python -m deploy.local events",
+        *(f"  {line}" for line in _with_other_programs(running, asked)),
     ]
+
+
+def _with_other_programs(running: System, asked: Evaluation) -> list[str]:
+    """With those that are there."""
+    lines = []
+    # kubectl sends no token over plain HTTP, which is all that the simulated API server speaks.
+    if shutil.which("kubectl") and running.stack.cluster.kind != "simulated":
+        lines.append(f"kubectl get jobs,pods --namespace {running.namespace}")
+    if shutil.which("curl"):
+        consumer = next(iter(running.consumers.values()))
+        lines.append(f"{_curl(running)} -X POST {running.endpoints[0].url}/v1/evaluations/{asked.id}/cancel")
+        lines.append(f"curl --silent {consumer.url}/metrics")
+    return lines
 
 
 def _curl(running: System) -> str:

@@ -25,7 +25,6 @@ HELD = """
 SELECT claimed_by, array_agg(evaluation_id) AS evaluations FROM evaluation_cancel.cancellations
 WHERE claimed_by = ANY ($1) AND ended_at IS NULL GROUP BY 1 ORDER BY count(*) DESC LIMIT 1
 """
-OPEN = "SELECT count(*) FROM evaluation_cancel.cancellations WHERE ended_at IS NULL"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +46,7 @@ async def kill_in_mid_work(desk: Desk) -> Killed:
     try:
         for _ in range(ROUNDS):
             cases = await _burst(desk)
-            killed = await _kill(desk, connection)
+            killed = await _kill(desk, cases, connection)
             if killed is not None:
                 await _finished(desk, cases, killed)
                 return killed
@@ -74,11 +73,10 @@ async def _burst(desk: Desk) -> list[Case]:
     return cases
 
 
-async def _kill(desk: Desk, connection: asyncpg.Connection) -> Killed | None:
+async def _kill(desk: Desk, cases: list[Case], connection: asyncpg.Connection) -> Killed | None:
     """None when all was done before anybody was caught."""
-    begun = False
     mortal = _mortal(desk)
-    while True:
+    while _left(desk, cases):
         row = await connection.fetchrow(HELD, mortal)
         if row is not None:
             consumer = desk.running.consumers[row["claimed_by"]]
@@ -88,11 +86,8 @@ async def _kill(desk: Desk, connection: asyncpg.Connection) -> Killed | None:
             if row is not None and row["claimed_by"] == consumer.name:
                 return _killed(desk, consumer, tuple(row["evaluations"]))
             consumer.child.resume()
-        still_open = await connection.fetchval(OPEN)
-        begun = begun or still_open > 0
-        if begun and not still_open:
-            return None
         await asyncio.sleep(0.002)
+    return None
 
 
 def _mortal(desk: Desk) -> list[str]:
@@ -110,8 +105,7 @@ def _killed(desk: Desk, consumer: Consumer, held: tuple[UUID, ...]) -> Killed:
 
 
 async def _finished(desk: Desk, cases: list[Case], killed: Killed) -> None:
-    left = [case for case in cases if desk.listener.first(case.evaluation.id, CANCELLED) is None]
-    desk.screen.step("event", "many", f"{COUNT - len(left)} EvaluationCancelled have come by then")
+    desk.screen.step("event", "many", f"{COUNT - len(_left(desk, cases))} EvaluationCancelled have come by then")
     await _all_cancelled(desk, cases)
     survivor = next(each.name for each in desk.running.consumers.values() if each.child.running)
     seconds = time.monotonic() - killed.at
@@ -120,7 +114,9 @@ async def _finished(desk: Desk, cases: list[Case], killed: Killed) -> None:
 
 
 async def _all_cancelled(desk: Desk, cases: list[Case]) -> None:
-    def holds() -> bool:
-        return all(desk.listener.first(case.evaluation.id, CANCELLED) for case in cases)
+    await desk.listener.until(lambda: not _left(desk, cases), f"EvaluationCancelled of all {COUNT}")
 
-    await desk.listener.until(holds, f"EvaluationCancelled of all {COUNT}")
+
+def _left(desk: Desk, cases: list[Case]) -> list[Case]:
+    """Those whose end has not been heard of."""
+    return [case for case in cases if desk.listener.first(case.evaluation.id, CANCELLED) is None]
