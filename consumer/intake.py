@@ -17,6 +17,7 @@ from consumer.decide import Batch, Decide, Decided
 from consumer.errors import TemporaryError, Unstorable
 from consumer.messages import Message
 from consumer.outcome_events import OutcomeEvents
+from consumer.quiet import Quiet
 from consumer.received import ReceivedCommand, received
 from consumer.retrying import Pauses
 from schemas.kafka import RawRecord, UndecodableRecord, decode_command
@@ -68,6 +69,7 @@ class Intake:
         self._decided = decided
         self._roomy = roomy
         self._stopping = False
+        self._quiet = Quiet()
         self.progressed_at = time.monotonic()
         """When a read or a batch last went through, for the health check."""
 
@@ -112,10 +114,25 @@ class Intake:
                 envelope, command = decode_command(record, accept_bare=self._accept_bare)
             except UndecodableRecord as error:
                 dead_letters.append(self._events.dead_letter(record, error))
-                _log_dead_letter(error)
+                self._tell_dead_letter(error)
             else:
                 commands.append(received(record, envelope, command, self._every_team_sources.__contains__))
         return commands, dead_letters
+
+    def _tell_dead_letter(self, error: UndecodableRecord) -> None:
+        held_back = self._quiet.allow("dead_letter")  # a stranger may send them by the thousand; each is in its topic
+        if held_back is not None:
+            _log.warning(
+                "A record that is no command becomes a dead letter.",
+                action="dead_letter",
+                code=error.code,
+                field=error.field,
+                problem=error.problem,
+                topic=error.topic,
+                partition=error.partition,
+                offset=error.offset,
+                held_back=held_back,
+            )
 
     async def _until_recorded(self, batch: Batch) -> Decided | None:
         """Repeats through any outage. None: asked to stop meanwhile, nothing was recorded."""
@@ -161,16 +178,3 @@ def _sum(parts: Sequence[Decided]) -> Decided:
         for what, count in part.counts.items():
             counts[what] = counts.get(what, 0) + count
     return Decided(counts=counts, waiting=sum(p.waiting for p in parts), messages=sum(p.messages for p in parts))
-
-
-def _log_dead_letter(error: UndecodableRecord) -> None:
-    _log.warning(
-        "A record that is no command becomes a dead letter.",
-        action="dead_letter",
-        code=error.code,
-        field=error.field,
-        problem=error.problem,
-        topic=error.topic,
-        partition=error.partition,
-        offset=error.offset,
-    )

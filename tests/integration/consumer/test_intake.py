@@ -127,6 +127,14 @@ async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is
     assert offsets == list(range(0, 2 * len(traps), 2))
 
 
+async def test_hundreds_of_odd_records_at_once_are_a_few_lines(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    await desk.send(*(b"odd" for _ in range(500)))
+    async with desk.open():
+        await until(lambda: desk.ledger.count_is("messages", 500, "type = 'DeadLetter'"), "each became a dead letter")
+    lines = capsys.readouterr().out.count("dead_letter")
+    assert 1 <= lines < 100
+
+
 async def test_a_key_that_disagrees_with_its_evaluation_is_a_dead_letter(desk: Desk) -> None:
     evaluation = await desk.ledger.evaluation()
     await desk.send(bare(evaluation), key=str(uuid4()).encode())
