@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Protocol
 
+import aiohttp
 from botocore.exceptions import ClientError
 
 from consumer.artifacts import translated
@@ -57,6 +58,9 @@ class S3ObjectStore:
             if _code(error) in _MISSING:
                 return None
             raise
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # The connection was cut within the body, which the client does not call an error of its own.
+            raise TemporaryError("unreachable", str(error) or type(error).__name__) from error
 
     async def create(self, key: str, body: bytes) -> bool:
         try:

@@ -11,7 +11,7 @@ from consumer.audit.kafka_reading import KafkaLog, open_log
 from consumer.audit.object_store import ObjectStore, S3ObjectStore
 from consumer.audit.settings import AuditSettings
 from consumer.audit.signing import TrustedKeys, load_signer, load_trusted
-from consumer.errors import Refusal
+from consumer.errors import Refusal, TemporaryError
 from consumer.s3_connection import S3Access, open_client
 from consumer.store.database import Database, translated
 
@@ -51,6 +51,16 @@ def trusted_keys(settings: AuditSettings) -> TrustedKeys:
     return keys
 
 
+@asynccontextmanager
+async def _whole_log(settings: AuditSettings) -> AsyncIterator[KafkaLog]:
+    """Raises `TemporaryError` while a topic does not exist: an archive without it would not be one of the system."""
+    async with kafka(settings) as log:
+        missing = {spec.name for spec in settings.topics.specs()} - {topic for topic, _ in log.partitions}
+        if missing:
+            raise TemporaryError("topics_missing", f"the broker has no {', '.join(sorted(missing))}; `migrate topics`?")
+        yield log
+
+
 def archiver(settings: AuditSettings, opened: ObjectStore) -> Archiver:
     if settings.audit_signing_key_file is None:
         raise Refusal("no_signing_key", "EVALUATION_CANCEL_AUDIT_SIGNING_KEY_FILE is not set")
@@ -59,7 +69,7 @@ def archiver(settings: AuditSettings, opened: ObjectStore) -> Archiver:
         raise Refusal("signing_key_not_trusted", "the signing key's public half is not among the public keys")
     return Archiver(
         store=opened,
-        open_log=lambda: kafka(settings),
+        open_log=lambda: _whole_log(settings),
         signer=signer,
         trusted=trusted,
         limits=ArchiveLimits(

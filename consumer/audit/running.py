@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
@@ -32,6 +33,10 @@ def ask(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except CancellationError as error:
         print(error, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
+        raise SystemExit(CANNOT) from None
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(CANNOT) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

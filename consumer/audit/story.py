@@ -44,8 +44,9 @@ class StoredStory:
 
     @property
     def begins_at(self) -> datetime | None:
-        """The earliest moment that any row tells of."""
+        """The earliest moment that any row tells of. A command may say that it was asked for long before."""
         moments = [r["received_at"] for r in self.commands] + [r["accepted_at"] for r in self.cancellations]
+        moments += [r["requested_at"] for r in self.commands if r["requested_at"] is not None]
         return min((*moments, *(r["created_at"] for r in self.messages)), default=None)
 
 

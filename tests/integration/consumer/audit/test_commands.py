@@ -88,6 +88,24 @@ async def test_replay_prints_lines_and_refuses_the_systems_own_topics(history: H
     assert "cancelled" in out
 
 
+async def test_a_reader_who_has_seen_enough_ends_a_replay_quietly(history: History) -> None:
+    line = f"{sys.executable} -m consumer audit replay --as jsonl | head -n 1"
+    child = await asyncio.create_subprocess_shell(
+        line,
+        env=environment(history.settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(child.communicate(), 100)
+    assert json.loads(out)["offset"] >= 0
+    assert b"Traceback" not in err
+
+
+async def test_an_archiver_without_its_topics_says_so(history: History) -> None:
+    code, _, err = await audit(environment(history.settings, TOPIC_PREFIX="nobodys-"), "archive", "--once")
+    assert (code, "topics_missing" in err) == (2, True)
+
+
 class Links(HTMLParser):
     """Collects what a page would load or lead to."""
 
