@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from consumer.cancellations import Failed, Gone, Outcome, Retry
@@ -39,6 +41,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # Looking metrics up by their labels costs more than counting.
+        self._of_attempts = cache(self._attempt_metrics)
         self._restarts = Counter(
             f"{prefix}_loop_restarts_total",
             "Loops that were started again after a fault.",
@@ -68,8 +72,12 @@ class Metrics:
     def attempted(self, cluster: str | None, outcome: Outcome, seconds: float) -> None:
         code = outcome.code if isinstance(outcome, Retry | Failed) else ""
         name = "gone" if isinstance(outcome, Gone) else type(outcome).__name__.lower()
-        self._attempts.labels(cluster or "", name, code).inc()
-        self._attempt_seconds.labels(cluster or "").observe(seconds)
+        counter, duration = self._of_attempts(cluster or "", name, code)
+        counter.inc()
+        duration.observe(seconds)
+
+    def _attempt_metrics(self, cluster: str, outcome: str, code: str) -> tuple[Counter, Histogram]:
+        return self._attempts.labels(cluster, outcome, code), self._attempt_seconds.labels(cluster)
 
     def restarted(self, loop: str) -> None:
         self._restarts.labels(loop).inc()

@@ -5,6 +5,7 @@ Attributes of others' making are read over. How an envelope becomes Kafka header
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 TYPE_PREFIX: Final = "ai.vijil.evaluations.v1."
@@ -43,7 +44,9 @@ def schema_uri(short_type: str) -> str:
     return f"urn:vijil:evaluations:v1:{short_type}"
 
 
+@lru_cache(maxsize=256)
 def rfc3339(moment: datetime) -> str:
+    """Remembered, because all that is decided together has one time."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return moment.isoformat().removesuffix("+00:00") + "Z"

@@ -57,7 +57,7 @@ STATEMENTS = (
         cleanup_error_text text,
         cleanup_report jsonb,
         CHECK ((ended_at IS NULL) = (phase IN ('accepted', 'stopping')))
-    ) WITH (fillfactor = 50)
+    ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)
     """,
     """
     CREATE UNIQUE INDEX cancellations_open_of_evaluation ON evaluation_cancel.cancellations (evaluation_id)
