@@ -23,8 +23,11 @@ async def test_a_consumer_killed_in_mid_work_loses_nothing(works: Works) -> None
 
     await until(holds, "consumer-1 holds some of them")
     works.system.consumers["consumer-1"].child.kill()
+    if not works.system.consumers["consumer-2"].reads_commands:
+        await works.start_anew("consumer-1")  # nobody else reads commands on this broker
     await works.all_cancelled_once(evaluations)
-    await works.start_anew("consumer-1")
+    if works.system.consumers["consumer-2"].reads_commands:
+        await works.start_anew("consumer-1")
 
 
 async def test_a_consumer_stopped_with_leases_in_hand_holds_nobody_up_and_does_no_harm_when_it_wakes(
