@@ -4,6 +4,7 @@ It starts nothing: see `kafka_memory.py` and `kafka_real.py`.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ def _is_served(client: AdminClient, name: str) -> bool:
 
 
 async def delete_topics(kafka: Kafka, specs: Iterable[TopicSpec]) -> None:
-    """Take them from a broker of the user's own; nobody waits for the end of it."""
-    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 4})
-    await asyncio.to_thread(client.delete_topics, [spec.name for spec in specs], request_timeout=LIMIT)
+    """Take them from a broker of the user's own. One that cannot be reached any more keeps them."""
+    await asyncio.to_thread(_delete, kafka.bootstrap_servers, [spec.name for spec in specs])
+
+
+def _delete(bootstrap_servers: str, names: list[str]) -> None:
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 4})
+    for deleted in client.delete_topics(names, request_timeout=LIMIT, operation_timeout=LIMIT).values():
+        with contextlib.suppress(KafkaException):
+            deleted.result(LIMIT)

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import aioboto3
 import asyncpg
 from kubernetes_asyncio import config
-from kubernetes_asyncio.client import BatchV1Api
+from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 
 from consumer.jobs import EVALUATION_LABEL
 from deploy.local.places import Places
@@ -60,9 +60,12 @@ class Answer:
 class Orchestrator:
     """Speaks to Postgres, Kubernetes and S3 with clients of its own."""
 
-    def __init__(self, *, pool: Any, jobs: BatchV1Api, s3: Any, namespace: str, node: str | None) -> None:
+    def __init__(
+        self, *, pool: Any, jobs: BatchV1Api, pods: CoreV1Api, s3: Any, namespace: str, node: str | None
+    ) -> None:
         self._pool = pool
         self._jobs = jobs
+        self._pods = pods
         self._s3 = s3
         self._namespace = namespace
         self._node = node
@@ -84,6 +87,12 @@ class Orchestrator:
         uid = str(created.metadata.uid)
         await self._call("attach_job", evaluation.id, uid)
         return replace(evaluation, job_uid=uid), await self.report(evaluation, "running")
+
+    async def pods_run(self, evaluation: Evaluation, count: int) -> bool:
+        """Whether so many of its pods have come so far."""
+        selector = f"{EVALUATION_LABEL}={evaluation.id}"
+        found = await self._pods.list_namespaced_pod(self._namespace, label_selector=selector)
+        return sum(pod.status.phase == "Running" for pod in found.items) == count
 
     async def report(self, evaluation: Evaluation, status: str) -> Answer:
         """Pass on what a worker says: `running`, `succeeded` or `failed`."""
@@ -146,4 +155,11 @@ async def orchestrator(places: Places) -> AsyncIterator[Orchestrator]:
         )
         session = aioboto3.Session(places.s3_access_key, places.s3_secret_key, region_name=places.s3_region)
         s3 = await clients.enter_async_context(session.client("s3", endpoint_url=places.s3_endpoint_url))
-        yield Orchestrator(pool=pool, jobs=BatchV1Api(client), s3=s3, namespace=places.namespace, node=places.node)
+        yield Orchestrator(
+            pool=pool,
+            jobs=BatchV1Api(client),
+            pods=CoreV1Api(client),
+            s3=s3,
+            namespace=places.namespace,
+            node=places.node,
+        )

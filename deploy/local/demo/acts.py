@@ -113,6 +113,7 @@ async def slow_begins(desk: Desk) -> Case:
     )
     expected = Expected(status="cancelled", decisions=("accepted", "joined"), events=STOPPED)
     case = await desk.running_case("slow", expected, pods=2, ends_after=SLOW_SECONDS)
+    await desk.pods_run(case, 2)
     await desk.cancel(case, ADA)
     await desk.listener.heard(case.evaluation.id, ACCEPTED)
     await desk.cancel(case, BEN, reason="costs too much")

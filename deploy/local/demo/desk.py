@@ -3,6 +3,7 @@
 Commands go through the same `Publisher` that other services import; odd records are written to Kafka as they are.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -60,6 +61,13 @@ class Desk:
         )
         return self.case(name, evaluation, expected, told=told)
 
+    async def pods_run(self, case: Case, count: int) -> None:
+        """Wait for them: one that does not run yet has nothing to end slowly."""
+        deadline = time.monotonic() + PATIENCE
+        while not await self.orchestrator.pods_run(case.evaluation, count):
+            self.must(time.monotonic() < deadline, f"within {PATIENCE:g} s the {count} pods of {case.name} did not run")
+            await asyncio.sleep(0.1)
+
     async def cancel(
         self,
         case: Case,
@@ -100,16 +108,17 @@ class Desk:
         at = time.monotonic()
         path = f"/v1/evaluations/{case.evaluation.id}/cancel"
         case.asked = f"{who.id}: stop (HTTP)"
-        self.screen.step("request", case.name, f"POST {path} with a token of {who.id}")
+        self.screen.step("request", case.name, f"POST with a token of {who.id}; by hand it is")
         token = self.running.tokens.token(who.id, who.team_ids)
         url = self.running.endpoints[0].url
-        self.screen.step("", "", f"by hand: {curl(self.running, who, path)}")
+        for line in curl(self.running, who, path):
+            self.screen.say(line, style="dim")
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
             answer = await client.post(path, headers={"Authorization": f"Bearer {token}"})
         await self.listener.until(lambda: bool(self.listener.of(case.evaluation.id)), f"event of {case.evaluation.id}")
         command = self.listener.of(case.evaluation.id)[0].envelope.causationid or ""
         case.sent.append(Sent(source=HTTP_SOURCE, id=command, at=at))
-        return answer.status_code, answer.text
+        return answer.status_code, json.dumps(answer.json())
 
     def must(self, holds: bool, otherwise: str) -> None:
         """Something told at once that must be so."""
@@ -160,8 +169,8 @@ async def desk(running: System, screen: Screen, listener: Listener, orchestrator
         await raw.stop()
 
 
-def curl(running: System, who: RequestedBy, path: str) -> str:
-    """The same request for a shell; its token comes from the stand's issuer."""
+def curl(running: System, who: RequestedBy, path: str) -> tuple[str, str]:
+    """The same request for a shell, in two lines; its token comes from the stand's issuer."""
     asked = "&".join([f"user={who.id}", *(f"team={team}" for team in who.team_ids)])
     token = f"$(curl -s '{running.tokens.issuer}/token?{asked}')"
-    return f'curl -X POST -H "Authorization: Bearer {token}" {running.endpoints[0].url}{path}'
+    return f"  curl -X POST {running.endpoints[0].url}{path} \\", f'    -H "Authorization: Bearer {token}"'

@@ -1,6 +1,6 @@
 """The demo from beginning to end: `python -m deploy.local demo`. The exit code says whether all was as told."""
 
-from deploy.local.demo import acts, kill
+from deploy.local.demo import acts, audit, kill
 from deploy.local.demo.cases import NotAsToldError
 from deploy.local.demo.checks import all_checks
 from deploy.local.demo.closing import show_checks, show_table
@@ -53,7 +53,7 @@ def _parts(parts: Stack) -> list[tuple[str, str]]:
 
 
 async def tell(made: Desk) -> None:
-    """All acts, then the table and the checks."""
+    """All acts, then the table, the checks, and one story as audit tells it."""
     try:
         killed = await _acts(made)
         await made.listener.settled()
@@ -70,6 +70,10 @@ async def tell(made: Desk) -> None:
     )
     if not show_checks(made.screen, checks):
         raise StandError("not_as_told", "see above")
+    try:
+        await audit.explained(made, next(case for case in made.cases if case.name == "running"))
+    except NotAsToldError as error:
+        raise StandError("not_as_told", str(error)) from None
 
 
 async def _acts(made: Desk) -> kill.Killed:
