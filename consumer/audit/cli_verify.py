@@ -89,7 +89,9 @@ def _print(findings: Findings, console: Console) -> None:
         if found:
             console.print(_table(title, found))
     looked_at = ("links", "objects", "records", "commands", "events", "evaluations", "cancellations", "messages")
-    console.print("Looked at: " + ", ".join(f"{findings.counts[name]:,} {name}" for name in looked_at) + ".")
+    console.print(
+        "Looked at: " + ", ".join(f"{findings.counts[name]:,} {name}" for name in looked_at) + ".", soft_wrap=True
+    )
     defects = sum(findings.counts[code] for code in {f.code for f in findings.defects})
     console.print("No defect was found." if not findings.defects else f"{defects:,} defects were found.")
 

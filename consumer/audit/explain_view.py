@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any, Final
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from consumer.audit.archive_keys import data_prefix
 from consumer.audit.explain import Explanation
-from consumer.audit.story import artifacts
+from consumer.audit.story import Entry, artifacts
 from consumer.audit.wording import plain
 
 _STYLES: Final = {
@@ -30,25 +30,36 @@ _KEPT_SHOWN: Final = 10
 
 def show(explanation: Explanation, console: Console) -> None:
     console.print(Text(f"Evaluation {explanation.evaluation_id}", style="bold"))
-    console.print(_summary(explanation))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column, style in (("time (UTC)", "dim"), ("what", ""), ("", ""), ("source", "dim")):
-        table.add_column(column, style=style, overflow="fold", no_wrap=column == "time (UTC)")
+    console.print(Text(_summary(explanation)))
     objects: dict[str, int] = {}
+    day = ""
     for entry in explanation.entries:
-        what = Text(entry.what, style=_STYLES.get(entry.what, "bold"))
-        time = f"{entry.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
-        sources = ", ".join(_short(source, objects) for source in entry.sources)
-        table.add_row(time, what, Text(entry.detail), Text(plain(sources)))
-    console.print(table)
-    for key, number in objects.items():
-        console.print(Text(f"archive object {number}: {key}", style="dim"), soft_wrap=True)
+        if f"{entry.at:%Y-%m-%d}" != day:
+            day = f"{entry.at:%Y-%m-%d}"
+            console.print(Text(f"\n{day} (UTC)", style="dim"))
+        _show_entry(entry, objects, console)
+    console.print()
     _show_artifacts(explanation, console)
     for remark in explanation.remarks:
         console.print(Text(remark, style="yellow"))
     console.print(Text(f"Read: {', '.join(explanation.read) or 'nothing'}.", style="dim"))
     for name, why in explanation.unread.items():
         console.print(Text(f"Not read: {name}: {plain(why)}", style="bold red"))
+    for key, number in objects.items():
+        console.print(Text(f"archive object {number}: {key}", style="dim"), soft_wrap=True)
+
+
+def _show_entry(entry: Entry, objects: dict[str, int], console: Console) -> None:
+    """Time, what, the detail, and below it where that is written."""
+    head = Text.assemble(
+        (f"  {entry.at:%H:%M:%S.%f}"[:-3], "dim"), "  ", (f"{entry.what:<18}", _STYLES.get(entry.what, "bold"))
+    )
+    room = max(20, console.width - len(head))
+    first, *more = textwrap.wrap(entry.detail, room) or [""]
+    console.print(head + Text(first), soft_wrap=True)
+    sources = plain(", ".join(_short(source, objects) for source in entry.sources))
+    for text, style in [(m, "") for m in more] + [(m, "dim") for m in textwrap.wrap(sources, room)]:
+        console.print(Text(" " * len(head) + text, style=style), soft_wrap=True)
 
 
 def _short(source: str, objects: dict[str, int]) -> str:
