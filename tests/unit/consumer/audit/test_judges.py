@@ -318,6 +318,29 @@ def test_an_open_cancellation_is_a_notice_that_says_since_when() -> None:
     assert [(f.code, "2026-11-24 12:00:00Z" in f.detail) for f in findings.notices] == [("open", True)]
 
 
+def test_a_cancellation_that_is_gone_is_named_at_the_event_that_accepted_it() -> None:
+    bench = Bench()
+    bench.cancellations.clear()
+    assert ("row_missing", "events[0]@0") in {(f.code, f.where) for f in bench.judge().defects}
+
+
+@pytest.mark.parametrize("change", [{"actor_id": "bob"}, {"ended_at": NOW}, {"team_id": "team-8"}, {"reason": "x"}])
+def test_a_cancellation_that_says_otherwise_than_its_events_is_named(change: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.cancellations[0] |= change
+    found = [f for f in bench.judge().defects if f.code == "row_differs"]
+    assert found
+    assert all(f.where == f"cancellations row {CANCELLATION} of evaluation {EVALUATION}" for f in found)
+
+
+@pytest.mark.parametrize("change", [{"actor_id": "bob"}, {"raw_sha256": b""}, {"reason": "x"}, {"team_ids": "[]"}])
+def test_an_inbox_row_that_says_otherwise_than_its_record_is_named(change: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.rows[0] |= change
+    found = [f for f in bench.judge().defects if f.code == "row_differs"]
+    assert [f.where for f in found] == [f"commands row (/tests, command-1) of evaluation {EVALUATION}"]
+
+
 def test_what_waits_in_the_outbox_is_not_missing() -> None:
     bench = Bench()
     bench.messages[1]["waiting"] = True
