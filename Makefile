@@ -28,9 +28,10 @@ test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes 
 test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
 	TEST_STACK=real $(RUN) -m pytest -n 2 --dist loadfile tests/integration tests/e2e
 
-bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests beside a plain handler
+bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests and replay beside plain ones
 	$(RUN) -m tests.bench
 	$(RUN) -m tests.bench.endpoint
+	$(RUN) -m tests.bench.replay
 
 lint: $(VENV)/.ready ## style
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
