@@ -57,18 +57,17 @@ class LateJobs:
                     await self._stopping.wait()
 
     async def _sweep(self, cluster: str, jobs: LabelledJobs) -> None:
-        """One cluster. Its outage is no concern of the others."""
+        """One cluster. Its outage is no concern of the others, nor is one Job that may not be deleted."""
         try:
-            for job, evaluation_id, cancellation_id in await self.late(await jobs.labelled()):
-                await self._take_down(cluster, jobs, job, evaluation_id, cancellation_id)
+            late = await self.late(await jobs.labelled())
         except CancellationError as error:
-            _log.warning(
-                "The sweep for late Jobs did not get through.",
-                action="late_jobs_skipped",
-                cluster=cluster,
-                code=error.code,
-                detail=error.detail,
-            )
+            _tell_skipped(cluster, error)
+            return
+        for job, evaluation_id, cancellation_id in late:
+            try:
+                await self._take_down(cluster, jobs, job, evaluation_id, cancellation_id)
+            except CancellationError as error:
+                _tell_skipped(cluster, error, job=f"{job.namespace}/{job.name}")
 
     async def late(self, found: Sequence[Job]) -> list[tuple[Job, UUID, UUID]]:
         """Those whose evaluation has been cancelled, with its id and the cancellation's."""
@@ -106,3 +105,14 @@ def _evaluation(job: Job) -> UUID | None:
         return UUID(job.evaluation_id or "")
     except ValueError:
         return None
+
+
+def _tell_skipped(cluster: str, error: CancellationError, **ids: str) -> None:
+    _log.warning(
+        "The sweep for late Jobs did not get through.",
+        action="late_jobs_skipped",
+        cluster=cluster,
+        code=error.code,
+        detail=error.detail,
+        **ids,
+    )

@@ -124,6 +124,8 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX commands_of_evaluation ON evaluation_cancel.commands (evaluation_id)",
+    # For retention alone: without it every look at the oldest would read them all.
+    "CREATE INDEX commands_by_age ON evaluation_cancel.commands (received_at)",
     """
     CREATE INDEX commands_undecided ON evaluation_cancel.commands (topic, partition, "offset")
         WHERE decision IS NULL
