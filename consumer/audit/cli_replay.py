@@ -60,16 +60,29 @@ def replay_command(  # noqa: PLR0917  # each is an option of the command line
     chosen = source_of(source, settings)
     console = screen()
 
+    asked = {
+        "source": chosen,
+        "topic": topic,
+        "topics": topics,
+        "from": since,
+        "to": before,
+        "evaluation": str(evaluation),
+        "team": team,
+        "actor": actor,
+        "types": sorted(selection.types),
+        "decision": decision,
+    }
+
     async def run() -> int:
-        asked = {"source": chosen, "topic": topic, "topics": topics, "selection": repr(selection)}
-        noted = None if progress is None else ProgressFile(progress, asked)
+        noted = None if progress is None else ProgressFile(progress, asked, selection)
         resume = FROM_THE_START if noted is None else noted.load()
+        wanted = selection if noted is None else noted.selection
         async with (
             history_from(chosen, settings, saying(console)) as history,
             _output(form, settings, out=out, topic=topic, rate=rate, noted=noted) as output,
         ):
-            with metered(console, "Replay") as meter:
-                return await replay(history, topics, selection, output, meter, resume=resume)
+            with metered(console, "Replay", quiet=form == "terminal") as meter:
+                return await replay(history, topics, wanted, output, meter, resume=resume)
 
     _check(form, topic, progress, settings)
     count = ask(run())

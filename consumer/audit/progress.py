@@ -44,9 +44,9 @@ class Meter:
 
 
 @contextmanager
-def metered(console: Console, what: str) -> Iterator[Meter]:
-    """Says at the end how much it was."""
-    if not console.is_terminal:
+def metered(console: Console, what: str, *, quiet: bool = False) -> Iterator[Meter]:
+    """Says at the end how much it was. `quiet`: the answer itself goes to the terminal, and a bar would be in it."""
+    if quiet or not console.is_terminal:
         yield Meter(None)
         return
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())

@@ -11,12 +11,14 @@ import base64
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import orjson
 
 from consumer.audit.history import Piece, Resume
+from consumer.audit.selection import Selection
 from consumer.errors import Refusal, TemporaryError
 from consumer.event_producer import KafkaEventProducer
 from consumer.outbox import Refused, SendResult, Sent
@@ -119,10 +121,12 @@ def _is_utf8(name: str) -> bool:
 class ProgressFile:
     """How far a replay has come. Belongs to one replay: what it was asked is noted too, and held against."""
 
-    def __init__(self, path: Path, asked: Mapping[str, Any]) -> None:
-        """`asked`: source, target and selection, as JSON."""
+    def __init__(self, path: Path, asked: Mapping[str, Any], selection: Selection) -> None:
+        """`asked`: source, target and filters as they were asked for, as JSON."""
         self._path = path
         self._asked = dict(asked)
+        self.selection = selection
+        """After `load`, with the moments that an age like 36h meant when the replay began."""
         self._positions: dict[str, int] = {}
         self._behind: str | None = None
 
@@ -139,6 +143,7 @@ class ProgressFile:
                 "other_replay", f"{self._path} is of a replay that was asked for otherwise; name another file"
             )
         self._positions, self._behind = dict(noted["positions"]), noted["behind"]
+        self.selection = replace(self.selection, since_ms=noted["since_ms"], before_ms=noted["before_ms"])
         positions = {}
         for place, position in self._positions.items():
             topic, _, partition = place.rpartition("/")
@@ -151,7 +156,13 @@ class ProgressFile:
             self._behind = piece.key
         else:
             self._positions[f"{piece.partition[0]}/{piece.partition[1]}"] = piece.position
-        noted = {"asked": self._asked, "positions": self._positions, "behind": self._behind}
+        noted = {
+            "asked": self._asked,
+            "since_ms": self.selection.since_ms,
+            "before_ms": self.selection.before_ms,
+            "positions": self._positions,
+            "behind": self._behind,
+        }
         unfinished = self._path.with_name(self._path.name + ".unfinished")
         unfinished.write_text(json.dumps(noted, indent=1))
         unfinished.replace(self._path)

@@ -194,7 +194,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     sender = producer(settings.kafka_client(), 20)
     stops = 0
     while stops < 100:
-        progress = ProgressFile(noted, {"source": source})
+        progress = ProgressFile(noted, {"source": source}, EVERYTHING)
         output = StopsAfter(sender=sender, topic=target, rate=1e6, progress_file=progress)
         output.left = 2
         try:
@@ -209,7 +209,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     copies = await read_topic(settings, target, len(originals))
     assert len({dict(r.headers)[REPLAYED] for r in copies}) == len(copies) == len(originals)
     with pytest.raises(Refusal, match="other_replay"):
-        ProgressFile(noted, {"source": "another"}).load()
+        ProgressFile(noted, {"source": "another"}, EVERYTHING).load()
 
 
 async def test_a_range_that_begins_before_what_is_retained_says_so(
