@@ -56,7 +56,7 @@ class ConsumerSettings(KafkaSettings):
 
     group_id: str = Field(default="evaluation-cancel", min_length=1, max_length=255)
     """The Kafka consumer group."""
-    intake_batch: int = Field(default=2000, ge=1, le=20000)
+    intake_batch: int = Field(default=500, ge=1, le=20000)
     """Records a transaction at most. More is cheaper for each and holds locks longer."""
     accept_bare: bool = True
     """Read JSON without CloudEvents headers as CancelEvaluation v1: the way in for a shell script."""

@@ -16,6 +16,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from consumer.settings import ConsumerSettings, load_settings
 from tests.bench.reader import write
 
+_BATCH = 2000
+
 
 async def echo(settings: ConsumerSettings, begun_file: str) -> None:
     consumer = AIOKafkaConsumer(
@@ -35,7 +37,7 @@ async def echo(settings: ConsumerSettings, begun_file: str) -> None:
     await producer.start()
     await consumer.start()
     while True:
-        fetched = await consumer.getmany(timeout_ms=200, max_records=settings.intake_batch)
+        fetched = await consumer.getmany(timeout_ms=200, max_records=_BATCH)
         if fetched:
             await _produce(producer, settings.topics.events, fetched)
             await consumer.commit({partition: records[-1].offset + 1 for partition, records in fetched.items()})
