@@ -5,6 +5,7 @@ stacks they are not part of the run at all, and its header says how to run them.
 """
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stacks import chosen_stack
 
