@@ -11,6 +11,10 @@ from tests.stacks import chosen_stack
 
 pytest_plugins = ("tests.stand", "tests.integration.consumer.ledger")
 
+# A busy machine makes any example slow, which says nothing of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
 _left_out = pytest.StashKey[int]()
 
 
