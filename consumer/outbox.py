@@ -74,8 +74,10 @@ class RelayLimits:
 
     batch: int = 2000
     """Messages a round. More at once is cheaper, and waits longer for the slowest of them."""
-    poll: float = 0.5
-    """Seconds between rounds when nothing nudges."""
+    poll: float = 0.1
+    """Seconds between the leader's rounds when nothing nudges: what other processes wrote waits for it that long."""
+    standby: float = 0.5
+    """Seconds between the looks of those that do not lead."""
     lease: timedelta = timedelta(seconds=15)
     """How long others wait for a leader that has vanished; above the longest round."""
     retry_parked: timedelta = timedelta(minutes=5)
@@ -120,7 +122,7 @@ class Relay:
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.poll):
+            async with asyncio.timeout(self._limits.standby if self._epoch is None else self._limits.poll):
                 await self._nudged.wait()
 
     async def _hold(self) -> bool:
