@@ -45,8 +45,8 @@ imports: $(VENV)/.ready ## which package may import which
 check: lint types imports ## lint, types and imports
 
 lock: ## resolve the dependencies anew, with hashes (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --extra http --extra audit --generate-hashes --no-header --no-emit-index-url --no-annotate -c requirements.lock pyproject.toml -o deploy/requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --extra http --extra audit --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
