@@ -18,7 +18,7 @@ from consumer.app import service
 from consumer.audit import parts
 from consumer.audit.object_store import probe
 from consumer.audit.settings import AuditSettings
-from consumer.settings import ClusterSettings
+from consumer.settings import ALL_LOOPS, ClusterSettings
 from deploy.local.kafka import ensure_topics
 from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace
 from deploy.local.stack import Stack
@@ -128,7 +128,7 @@ async def made_history(stand: Stack, template: str, directory: Path) -> AsyncIte
         connection = await asyncpg.connect(dsn)
         stack.push_async_callback(connection.close)
         await _evaluations(connection, history, raw)
-        async with service(settings, ["intake", "teardown", "cleanup", "outbox"]):
+        async with service(settings, ALL_LOOPS):
             await _commands(settings, history)
             try:
                 await until(lambda: _is_over(connection), "everything has come to its end", within=90)
