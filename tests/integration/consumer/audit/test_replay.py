@@ -95,7 +95,9 @@ async def test_replay_gives_only_what_was_asked_for(history: History, source: So
     assert "-bare" in await types(actor="ci")
     assert {facts_of(r).actor for r in await kept(history.settings, source, Selection(actor="ci"))} == {"ci"}
     assert await types(decision="forbidden") == ["EvaluationCancelRejected"]
-    assert await types(decision="accepted") == [accepted] * 5  # one of them told twice, for the duplicate
+    told = await kept(history.settings, source, Selection(decision="accepted"))
+    assert {facts_of(r).type for r in told} == {accepted}
+    assert len({facts_of(r).id for r in told}) == 4  # one of them may be told again, for the duplicate
     assert await types(team="team-2") == ["CancelEvaluation"]
     assert set(await types(types=frozenset({cancelled}))) == {cancelled}
     everything = await kept(history.settings, source)
