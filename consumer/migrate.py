@@ -69,7 +69,9 @@ async def create_topics(settings: ConsumerSettings, replication_factor: int) -> 
     created = []
     try:
         for spec in settings.topics.specs():
-            new = NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=spec.settings)
+            new = NewTopic(spec.name, spec.partitions, 1, topic_configs=spec.settings)
+            # The client's constructor takes the broker's default, -1, for a mistake; the request may hold it.
+            new.replication_factor = replication_factor
             answer = await admin.create_topics([new])
             error = for_code(answer.topic_errors[0][1])
             if error.errno == 0:

@@ -26,8 +26,8 @@ _DATA_CLASSES: Final = ("22", "23", "54", "EC", "P0")
 refuses, and what one of the team whose table it is raises: about one row, so that all others are to go on."""
 _PASSING_CLASSES: Final = ("08", "40", "53", "57")
 """Connection, rollback (serialization, deadlock), resources, operator intervention (shutdown, timeouts)."""
-_PASSING_STATES: Final = ("55P03", "25006", "25P03")
-"""Lock not available; read-only (a failover under way); idle in transaction timed out (we were stopped)."""
+_PASSING_STATES: Final = ("55000", "55P03", "25006", "25P03")
+"""Not accepting connections; lock not available; read-only (a failover under way); idle in transaction timed out."""
 
 
 Row = Mapping[str, Any]
@@ -60,6 +60,7 @@ async def open_pool(
         command_timeout=statement_timeout_ms / 1000 + 5,
         statement_cache_size=statement_cache_size,
         max_inactive_connection_lifetime=60,
+        reset=_nothing_to_reset,
         server_settings={
             "application_name": application_name,
             "search_path": "pg_catalog",
@@ -71,6 +72,13 @@ async def open_pool(
             "tcp_keepalives_count": "3",
         },
     )
+
+
+async def _nothing_to_reset(_connection: Transaction) -> None:
+    """No query here changes its session, so that the driver's reset would cost a round trip a transaction for nothing.
+
+    What the driver does without asking Postgres still happens: a transaction left open is rolled back.
+    """
 
 
 class Database:
