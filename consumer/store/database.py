@@ -74,7 +74,7 @@ async def open_pool(
     )
 
 
-async def _nothing_to_reset(_connection: Transaction) -> None:
+async def _nothing_to_reset(_connection: object) -> None:
     """No query here changes its session, so that the driver's reset would cost a round trip a transaction for nothing.
 
     What the driver does without asking Postgres still happens: a transaction left open is rolled back.
