@@ -27,9 +27,11 @@ from consumer.outcome_events import OutcomeEvents
 from consumer.store import cancellations, evaluations, outbox
 from consumer.store.cancellations import Ending, PutBack
 from consumer.store.database import Database, Transaction
+from consumer.teardown import TeardownRules, retry_pause
 from schemas.events import Evidence
 
 _LOCKED_PAUSE = timedelta(seconds=1)
+_RULES = TeardownRules()
 
 
 class TeardownStore:
@@ -80,20 +82,22 @@ class TeardownStore:
         """Records what came of each attempt. An attempt that is no longer the newest is ignored."""
         async with self._database.transaction() as tx:
             ended = [(row, o) for row, o in outcomes if isinstance(o, Gone | Failed)]
-            free = await self._lock(tx, ended)
+            free = await self._lock(tx, [row.evaluation_id for row, _ in ended])
+            not_free = [(row, o) for row, o in ended if row.evaluation_id not in free]
+            there = await self._existing(tx, [row.evaluation_id for row, _ in not_free])
             back = [_put_back(row, o) for row, o in outcomes if isinstance(o, StillStopping | Retry)]
-            back += [_put_back_locked(row, o) for row, o in ended if row.evaluation_id not in free]
+            back += [_put_back_unended(row, o, exists=row.evaluation_id in there) for row, o in not_free]
             if back:
                 await cancellations.put_back(tx, sorted(back, key=lambda r: r.id))
             await self._end(tx, [(row, o) for row, o in ended if row.evaluation_id in free])
         if ended:
             self._ended()
 
-    async def _lock(self, tx: Transaction, ended: Sequence[tuple[ClaimedCancellation, Outcome]]) -> set[UUID]:
-        if not ended:
-            return set()
-        ids = sorted({row.evaluation_id for row, _ in ended})
-        return {r["id"] for r in await evaluations.lock(tx, ids)}
+    async def _lock(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+        return {r["id"] for r in await evaluations.lock(tx, sorted(set(ids)))} if ids else set()
+
+    async def _existing(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+        return await evaluations.existing(tx, ids) if ids else set()
 
     async def _end(self, tx: Transaction, outcomes: Sequence[tuple[ClaimedCancellation, Gone | Failed]]) -> None:
         if not outcomes:
@@ -162,9 +166,21 @@ def _put_back(row: ClaimedCancellation, outcome: StillStopping | Retry) -> PutBa
     )
 
 
-def _put_back_locked(row: ClaimedCancellation, outcome: Gone | Failed) -> PutBack:
-    """Somebody else's session holds the evaluation's row; the end is found again in a moment."""
-    return PutBack(id=row.id, attempt=row.attempt, pause=_LOCKED_PAUSE, evidence=dump_evidence(outcome.evidence))
+def _put_back_unended(row: ClaimedCancellation, outcome: Gone | Failed, *, exists: bool) -> PutBack:
+    """An end that cannot be written: found again in a moment when somebody else's session holds the evaluation's row,
+    and looked at ever more rarely when there is none any more, which takes an operator's `resolve`.
+    """
+    missing = None if exists else f"there is no evaluation {row.evaluation_id} any more; resolve this by hand"
+    return PutBack(
+        id=row.id,
+        attempt=row.attempt,
+        pause=_LOCKED_PAUSE if exists else timedelta(seconds=retry_pause(row.errors, _RULES)),
+        evidence=dump_evidence(outcome.evidence),
+        code=None if exists else "evaluation_missing",
+        text=missing,
+        # One that fails is certain of it; otherwise this attempt's intent would forbid it to fail ever after.
+        nothing_deleted=isinstance(outcome, Failed),
+    )
 
 
 def _ending(row: ClaimedCancellation, outcome: Gone | Failed) -> Ending:

@@ -40,13 +40,15 @@ async def resolve(
 ) -> UUID:
     """Ends the open cancellation of an evaluation; gives its id. Raises `Refusal` when there is none."""
     async with database.transaction() as tx:
-        if not await evaluations.lock(tx, [evaluation_id]):
-            if await reads.evaluation(tx, evaluation_id) is None:
-                raise Refusal("not_found", f"there is no evaluation {evaluation_id}")
+        locked = await evaluations.lock(tx, [evaluation_id])
+        missing = not locked and await reads.evaluation(tx, evaluation_id) is None
+        if not locked and not missing:
             raise TemporaryError("evaluation_locked", "another session holds its row; try again in a moment")
         fence = next((f for f in await evaluations.fences(tx, [evaluation_id], [])), None)
         row = await cancellations.take_over(tx, fence["id"]) if fence else None
         if fence is None or row is None:
+            if missing:
+                raise Refusal("not_found", f"there is no evaluation {evaluation_id}")
             raise Refusal("not_open", f"evaluation {evaluation_id} has no open cancellation")
         evidence = replace(
             load_evidence(row["evidence"]),

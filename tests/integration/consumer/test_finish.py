@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from consumer.cancellations import ClaimedCancellation, Gone, Outcome, PodGone, Retry, StillStopping, TeardownEvidence
@@ -114,21 +113,6 @@ async def test_a_definite_refusal_takes_its_own_intent_back_but_not_an_earlier_o
     await ledger.store.finish_cancellations([(row, refused)])
     [row] = await ledger.claim()
     assert (row.intent_at is not None, row.refused_since) == (True, None)
-
-
-async def test_a_locked_evaluation_delays_its_own_end_only(ledger: Ledger) -> None:
-    locked, free = await ledger.evaluation(), await ledger.evaluation()
-    await ledger.send(command(locked), command(free))
-    rows = await ledger.claim()
-    holder = await asyncpg.connect(ledger.dsn)
-    async with holder.transaction():
-        await holder.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", locked)
-        await ledger.end(*rows)
-        assert (await ledger.status(locked), await ledger.status(free)) == ("running", "cancelled")
-    await holder.close()
-    await ledger.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
-    await ledger.end(*await ledger.claim())
-    assert await ledger.status(locked) == "cancelled"
 
 
 async def test_our_lease_ends_before_the_database_gives_the_row_to_another(ledger: Ledger) -> None:
