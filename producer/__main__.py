@@ -22,7 +22,7 @@ from producer import logs
 from producer.cancelling import Progress, Wish, cancel_all, exit_code
 from producer.errors import KafkaUnreachable
 from producer.outcomes import OutcomeFollower
-from producer.over_http import HttpWish, cancel_all_over_http, endpoint_client, is_safe
+from producer.over_http import HttpWish, cancel_all_over_http, endpoint_client, is_safe, is_sendable
 from producer.progress import ProgressView
 from producer.publisher import Publisher
 from producer.settings import ProducerSettings
@@ -126,8 +126,13 @@ async def _cancel_over_http(
 ) -> None:
     if not is_safe(url):
         raise typer.BadParameter("--url must be https://…, or an address of this machine: a token goes with it")
+    token = (token or "").strip()
     if not token:
         raise typer.BadParameter(f"--url needs a token; best in {ENVIRONMENT_PREFIX}TOKEN, where nobody sees it")
+    if not is_sendable(token):
+        raise typer.BadParameter("the token holds characters that no token has")
+    if not all(is_sendable(row.command_id) for row in rows):
+        raise typer.BadParameter("--command-id goes into a header: visible ASCII characters only")
     with ProgressView(rows, Console(), as_json=as_json) as view:
         async with endpoint_client(url, token) as client:
             await cancel_all_over_http(rows, wish, client=client, wait_seconds=wait_seconds, changed=view.changed)

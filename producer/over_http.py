@@ -7,13 +7,13 @@ whatever happens on the way. How it is shown and what the exit code means is the
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,9 +24,14 @@ AT_ONCE: Final = 50
 LONGEST_WAIT: Final = 50
 """Seconds that one request waits; then it is repeated."""
 _MARGIN: Final = 20.0
+PATIENCE: Final = 30.0
+"""Seconds for an endpoint that says `later`, where no end is waited for."""
 _PAUSE: Final = 1.0
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_AGAIN: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
+_LAST_PORT: Final = 65535
+_STATES: Final = {"cancelled": State.CANCELLED, "cancelling": State.ACCEPTED, "submitted": State.PUBLISHED}
+_CODES: Final = {401: "unauthenticated", 404: "not_found"}
+_SENDABLE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +48,19 @@ class HttpWish:
 
 
 def is_safe(url: str) -> bool:
-    """Whether a token may be sent there: encrypted, or not beyond this machine."""
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOCAL))
+    """Whether it is an address, and a token may be sent there: encrypted, or not beyond this machine."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    if not address.host or (address.port or 0) > _LAST_PORT:
+        return False
+    return address.scheme == "https" or (address.scheme == "http" and address.host in _LOCAL)
+
+
+def is_sendable(text: str) -> bool:
+    """Whether it can stand in a header. The client's own complaint would quote it, and it may be a token."""
+    return _SENDABLE.fullmatch(text) is not None
 
 
 @asynccontextmanager
@@ -54,7 +69,7 @@ async def endpoint_client(url: str, token: str) -> AsyncIterator[httpx.AsyncClie
         base_url=url,
         headers={"authorization": f"Bearer {token}"},
         timeout=LONGEST_WAIT + _MARGIN,
-        trust_env=urlsplit(url).hostname not in _LOCAL,
+        trust_env=httpx.URL(url).host not in _LOCAL,
     ) as client:
         yield client
 
@@ -87,14 +102,13 @@ class _One:
     changed: Callable[[Progress], None]
 
     async def cancel(self, wait_seconds: float | None) -> None:
-        until = time.monotonic() + (wait_seconds or 0)
+        until = time.monotonic() + (PATIENCE if wait_seconds is None else wait_seconds)
         try:
             while True:
                 pause = await self._ask(None if wait_seconds is None else until - time.monotonic())
-                left = until - time.monotonic()
-                if pause is None or wait_seconds is None:
+                if pause is None:
                     return
-                if left <= pause:
+                if until - time.monotonic() <= pause:
                     self._give_up(wait_seconds)
                     return
                 await asyncio.sleep(pause)
@@ -111,36 +125,39 @@ class _One:
                 json=self.wish.body,
                 headers={"idempotency-key": self.row.command_id, "prefer": prefer},
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             self._tell(State.UNKNOWN, "endpoint_unreachable", f"{type(error).__name__}: {error}")
-            return _PAUSE
-        return self._understand(answer)
+            return None if left is None else _PAUSE
+        return self._understand(answer, waits=left is not None)
 
-    def _understand(self, answer: httpx.Response) -> float | None:
+    def _understand(self, answer: httpx.Response, *, waits: bool) -> float | None:
         said = _object(answer)
         code, detail = said.get("code"), said.get("detail")
         if answer.is_success:
-            return self._succeeded(str(said.get("status")))
-        if answer.status_code in _AGAIN:
-            self._tell(State.UNKNOWN, code or f"http_{answer.status_code}", _text(detail))
-            return _seconds(answer.headers.get("retry-after"))
+            return self._succeeded(str(said.get("status")), answer, waits=waits)
         if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and "location" in answer.headers:
             self._tell(State.FAILED, code, _text(detail))
+        elif answer.is_server_error or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            # Be it the endpoint or something before it: the command may have been published, and the key finds out.
+            self._tell(State.UNKNOWN, code or f"http_{answer.status_code}", _text(detail))
+            return _seconds(answer.headers.get("retry-after"))
         elif code == "already_cancelled":
             self._tell(State.ALREADY_CANCELLED, code)
         else:
-            self._tell(State.REJECTED, code or _code(answer), _text(detail))
+            otherwise = _CODES.get(answer.status_code, f"http_{answer.status_code}")
+            self._tell(State.REJECTED, code or otherwise, _text(detail))
         return None
 
-    def _succeeded(self, status: str) -> float | None:
-        if status == "cancelled":
-            self._tell(State.CANCELLED)
+    def _succeeded(self, status: str, answer: httpx.Response, *, waits: bool) -> float | None:
+        state = _STATES.get(status)
+        if state is None:
+            self._tell(State.UNKNOWN, "not_understood", f"{answer.status_code}, but no answer of this endpoint's")
             return None
-        self._tell(State.ACCEPTED if status == "cancelling" else State.PUBLISHED)
-        return _PAUSE
+        self._tell(state)
+        return _PAUSE if waits and state is not State.CANCELLED else None
 
-    def _give_up(self, seconds: float) -> None:
-        if self.row.state is not State.UNKNOWN:
+    def _give_up(self, seconds: float | None) -> None:
+        if seconds is not None and self.row.state is not State.UNKNOWN:
             self._tell(State.TIMED_OUT, detail=f"after {seconds:g} s; it is not given up")
 
     def _tell(self, state: State, code: str | None = None, detail: str | None = None) -> None:
@@ -154,11 +171,6 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _code(answer: httpx.Response) -> str:
-    names = {HTTPStatus.NOT_FOUND: "not_found", HTTPStatus.UNAUTHORIZED: "unauthenticated"}
-    return names.get(HTTPStatus(answer.status_code), f"http_{answer.status_code}")
 
 
 def _text(detail: object) -> str | None:
