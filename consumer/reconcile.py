@@ -1,7 +1,7 @@
-"""The slow sweep: commands left undecided, Jobs that appeared after their evaluation was cancelled, retention.
+"""The slow sweep: commands left undecided, and retention.
 
-Expired claims need no sweeping: a row whose lease has ended is due again. Every step is one set-based statement or one
-call, safe to run in several processes at once and to be killed in.
+Expired claims need no sweeping: a row whose lease has ended is due again. Jobs that appear late are `late_jobs.py`'s.
+Every step is one set-based statement or one transaction, safe to run in several processes at once and to be killed in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SweepLimits:
     poll: float = 0.5
     """Seconds between looks at undecided commands: how long one waits for a lock that somebody held."""
     every: float = 60.0
-    """Seconds between sweeps for late Jobs and retention."""
+    """Seconds between looks for what is to be forgotten."""
     batch: int = 1000
     inbox_days: int = 30
     """Longer than any topic keeps a command, so that a duplicate is known for as long as it can come."""
@@ -76,13 +76,16 @@ class Reconcile:
             self._decided(decided, 0)
 
     async def _forget(self) -> None:
-        """Deletes what is older than its retention, a batch at a time."""
-        async with self._database.connection() as tx:
-            forgotten = await retention.forget(
-                tx,
-                inbox=timedelta(days=self._limits.inbox_days),
-                messages=timedelta(days=self._limits.outbox_days),
-                limit=self._limits.batch * 10,
+        """Deletes what is older than its retention, a batch at a time. Cancellations are kept: they are the record."""
+        batch = self._limits.batch * 10
+        async with self._database.transaction() as tx:
+            commands = await retention.forget_commands(tx, timedelta(days=self._limits.inbox_days), batch)
+        async with self._database.transaction() as tx:
+            messages = await retention.forget_messages(tx, timedelta(days=self._limits.outbox_days), batch)
+        if commands or messages:
+            _log.info(
+                "History older than its retention was deleted.",
+                action="retention",
+                commands=commands,
+                messages=messages,
             )
-        if forgotten:
-            _log.info("History older than its retention was deleted.", action="retention", rows=forgotten)

@@ -25,10 +25,12 @@ WITH added AS (
 INSERT INTO evaluation_cancel.outbox (message_id, key) SELECT id, key FROM added ORDER BY id
 """
 
+# Locked, so that retention takes none of them away meanwhile.
 ADD_AGAIN = """
 INSERT INTO evaluation_cancel.outbox (message_id, key)
 SELECT m.id, m.key FROM unnest($1::uuid[], $2::uuid[]) AS r (evaluation_id, event_id)
 JOIN evaluation_cancel.messages m ON m.evaluation_id = r.evaluation_id AND m.event_id = r.event_id ORDER BY m.id
+FOR KEY SHARE OF m
 """
 
 # Oldest first, without the keys that are not to be sent now: parked ones, whose later rows wait with them, and those
