@@ -1,18 +1,16 @@
-"""What a request may be, before anything looks into it: the size of its headers and body, and the time to send them.
+"""What a request may be, before anything looks into it: the size of its headers and body, and the body's time.
 
-An ASGI middleware, and the part of uvicorn that reads headers. How often a caller may ask is `rates.py`.
+An ASGI middleware. The time for headers is kept in `protocol.py`; how often a caller may ask is `rates.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
-import h11
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _CLOSE: Final = {"connection": "close"}
 _LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -73,38 +71,3 @@ async def respond(send: Send, status: int, detail: str, headers: dict[str, str] 
     raw = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
-
-
-def impatient_protocol(seconds: float) -> type[H11Protocol]:
-    """Uvicorn's protocol, which by itself waits for ever for a request's headers to be complete."""
-
-    class ImpatientProtocol(H11Protocol):
-        _timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._set_timer()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # Who goes on sending after the answer is let finish, so as to read it, but not for long.
-            answered = self.cycle is not None and self.cycle.response_complete
-            if self.conn.their_state is h11.IDLE or (answered and self.conn.their_state is h11.SEND_BODY):
-                self._set_timer()
-            else:
-                self._unset_timer()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._unset_timer()
-            super().connection_lost(exc)
-
-        def _set_timer(self) -> None:
-            if self._timer is None:
-                self._timer = self.loop.call_later(seconds, self.transport.abort)
-
-        def _unset_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    return ImpatientProtocol

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from producer.endpoint.limits import impatient_protocol
+from producer.endpoint.protocol import impatient_protocol
 from producer.endpoint.settings import EndpointSettings
 from producer.endpoint.traffic import Traffic
 

@@ -62,6 +62,16 @@ async def test_headers_that_are_too_large_are_431(served: Service) -> None:
         assert (await client.post(PATH.format(uuid.uuid4()), headers=many)).status_code == 431
 
 
+async def test_who_still_sends_headers_when_they_are_refused_gets_the_answer_all_the_same(served: Service) -> None:
+    async with connection(served.url) as client:
+        await client.send(b"GET /healthz HTTP/1.1\r\nx-padding: " + b"x" * 100_000)
+        assert await client.status() == 400
+        for _ in range(16):
+            await client.send(b"x" * 65_536)
+        client.writer.write_eof()
+        assert b'{"detail":"Invalid HTTP request received."}' in await client.rest()
+
+
 async def test_headers_that_do_not_come_cost_the_connection(served: Service, strict: str) -> None:
     async with connection(strict) as silent, connection(strict) as slow:
         await slow.send(b"POST / HTTP/1.1\r\nhost: te")
