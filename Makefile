@@ -23,10 +23,10 @@ up: $(VENV)/.ready ## the whole system, kept running, with the commands to try
 	$(RUN) -m deploy.local up
 
 test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes API; needs Python only
-	TEST_STACK=memory $(RUN) -m pytest -n 2 --dist loadfile tests
+	TEST_STACK=memory $(RUN) -m pytest -n 4 --dist loadfile tests
 
 test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
-	TEST_STACK=real $(RUN) -m pytest -n 2 --dist loadfile tests/integration tests/e2e
+	TEST_STACK=real $(RUN) -m pytest -n 4 --dist loadfile tests/integration tests/e2e
 
 bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests and replay beside plain ones
 	$(RUN) -m tests.bench
