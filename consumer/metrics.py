@@ -54,7 +54,7 @@ class Metrics:
         )
         self._waiting = Gauge(
             f"{prefix}_waiting",
-            "Rows that wait, by where; parked ones need a person.",
+            "Rows that wait, by where; parked and unclaimed ones need a person.",
             ["where"],
             registry=self.registry,
         )
@@ -84,7 +84,7 @@ class Metrics:
 
     def observe(self, gauges: Row, published: int) -> None:
         """Takes over what was counted in Postgres."""
-        for where in ("open", "cleanups", "undecided", "outbox", "parked"):
+        for where in ("open", "unclaimed", "cleanups", "undecided", "outbox", "parked"):
             self._waiting.labels(where).set(gauges[where])
         self._oldest.set(gauges["oldest_open_seconds"])
         self._published.set(published)

@@ -1,4 +1,4 @@
-"""The slow sweep: commands left undecided, and retention.
+"""The slow sweep: commands left undecided, what nobody claims, and retention.
 
 Expired claims need no sweeping: a row whose lease has ended is due again. Jobs that appear late are `late_jobs.py`'s.
 Every step is one set-based statement or one transaction, safe to run in several processes at once and to be killed in.
@@ -16,7 +16,7 @@ from datetime import timedelta
 import structlog
 
 from consumer.decide import Decide, Decided
-from consumer.store import retention
+from consumer.store import reads, retention
 from consumer.store.database import Database
 
 _log = structlog.get_logger(__name__)
@@ -29,7 +29,9 @@ class SweepLimits:
     poll: float = 0.5
     """Seconds between looks at undecided commands: how long one waits for a lock that somebody held."""
     every: float = 60.0
-    """Seconds between looks for what is to be forgotten."""
+    """Seconds between looks for what nobody claims and what is to be forgotten."""
+    silence: float = 600.0
+    """Seconds between two lines about what nobody claims."""
     batch: int = 1000
     inbox_days: int = 30
     """Longer than any topic keeps a command, so that a duplicate is known for as long as it can come."""
@@ -60,11 +62,15 @@ class Reconcile:
     async def run(self) -> None:
         """Sweeps until stopped. Raises `TemporaryError`: run it again after a pause."""
         swept_at = 0.0
+        look_at = time.monotonic() + self._limits.every  # after an outage much is due that will be claimed in a moment
         while not self._stopping.is_set():
             await self._decide_left_over()
             if time.monotonic() - swept_at > self._limits.every:
                 swept_at = time.monotonic()
                 await self._forget()
+            if time.monotonic() > look_at:
+                told = await self._tell_unclaimed()
+                look_at = time.monotonic() + (self._limits.silence if told else self._limits.every)
             self.progressed_at = time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.poll):
@@ -74,6 +80,17 @@ class Reconcile:
         decided = await self._decide.left_over(self._limits.batch)
         if decided.counts:
             self._decided(decided, 0)
+
+    async def _tell_unclaimed(self) -> bool:
+        async with self._database.connection() as tx:
+            unclaimed = await reads.unclaimed(tx)
+        if unclaimed:
+            _log.warning(
+                "Cancellations have been due for minutes: no running consumer claims those of these clusters.",
+                action="unclaimed",
+                clusters={name or "none": count for name, count in unclaimed.items()},
+            )
+        return bool(unclaimed)
 
     async def _forget(self) -> None:
         """Deletes what is older than its retention, a batch at a time. Cancellations are kept: they are the record."""

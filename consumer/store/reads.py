@@ -41,11 +41,20 @@ WHERE c.ended_at IS NULL AND c.accepted_at <= now() - $1::interval
 ORDER BY c.accepted_at LIMIT $2
 """
 
-GAUGES = """
+_UNCLAIMED = "ended_at IS NULL AND next_attempt_at < now() - interval '5 minutes'"
+"""Due for so long: whoever works on that cluster would have claimed it."""
+
+UNCLAIMED = f"""
+SELECT cluster, count(*) AS count FROM evaluation_cancel.cancellations WHERE {_UNCLAIMED}
+GROUP BY cluster ORDER BY count(*) DESC LIMIT 20
+"""
+
+GAUGES = f"""
 SELECT
     (SELECT count(*) FROM evaluation_cancel.cancellations WHERE ended_at IS NULL) AS open,
     (SELECT coalesce(extract(epoch FROM now() - min(accepted_at)), 0)::float FROM evaluation_cancel.cancellations
      WHERE ended_at IS NULL) AS oldest_open_seconds,
+    (SELECT count(*) FROM evaluation_cancel.cancellations WHERE {_UNCLAIMED}) AS unclaimed,
     (SELECT count(*) FROM evaluation_cancel.cancellations
      WHERE cleanup_state = 'pending' AND phase = 'cancelled' AND ended_at IS NOT NULL) AS cleanups,
     (SELECT count(*) FROM evaluation_cancel.commands WHERE decision IS NULL) AS undecided,
@@ -80,6 +89,11 @@ async def held_report(tx: Transaction, evaluation_id: UUID) -> Row | None:
 async def stuck(tx: Transaction, older_than_seconds: float, limit: int) -> Sequence[Row]:
     """Open cancellations by age."""
     return await fetch(tx, STUCK, timedelta(seconds=older_than_seconds), limit)
+
+
+async def unclaimed(tx: Transaction) -> dict[str | None, int]:
+    """How many open cancellations of which clusters have been due for minutes."""
+    return {row["cluster"]: row["count"] for row in await fetch(tx, UNCLAIMED)}
 
 
 async def gauges(tx: Transaction) -> Row:
