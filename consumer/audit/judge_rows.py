@@ -1,17 +1,19 @@
-"""Holds history against what Postgres says now: cancellations, messages, and the evaluation itself. Pure."""
+"""Holds history against what Postgres says now: cancellations, messages, and the evaluation itself. Pure.
+
+What a cancellation's row must say after an event is `told.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from uuid import UUID
 
 from consumer.audit.archived import ArchivedEvent
 from consumer.audit.judging import Case, Context, StoredEvaluation
+from consumer.audit.told import differences
 from consumer.messages import unpack_headers
 from consumer.store.database import Row
-from schemas.events import EvaluationCancelAccepted, EvaluationCancelFailed, EvaluationCancelled
-
-_OUTCOME_OF_PHASE = {"cancelled": EvaluationCancelled, "failed": EvaluationCancelFailed}
+from schemas.events import EvaluationArtifactsCleaned, EvaluationCancelAccepted, EvaluationCancelled
 
 
 def judge_rows(case: Case, context: Context, events: Mapping[str, ArchivedEvent]) -> None:
@@ -39,45 +41,25 @@ def _judge_cancellation(row: Row, told: list[ArchivedEvent], case: Case, context
     whole = context.reach.is_whole(context.events_topic)
     if accepted is None and whole and not context.is_young(row["accepted_at"]) and not _any_waiting(case):
         context.findings.defect(name, "row_without_event", "no event in the archive accepts it")
-    if accepted is not None:
-        _compare(name, row, accepted, _accepted_says(accepted.event), context)
-    outcome = _OUTCOME_OF_PHASE.get(row["phase"])
     for event in mine:
-        if isinstance(event.event, EvaluationCancelled | EvaluationCancelFailed):
-            if outcome is None or not isinstance(event.event, outcome):
-                context.findings.defect(name, "row_differs", f"is {row['phase']}, unlike {event.where}")
-            else:
-                _compare(name, row, event, _ended_says(event.event), context)
+        for difference in differences(row, event):
+            context.findings.defect(name, "row_differs", f"{difference} at {event.where}"[:400])
+    cleaned = row["cleanup_state"] in ("done", "partial")
+    if cleaned and whole and not context.is_young(row["ended_at"]) and not _tells_of_cleanup(case, row["id"], mine):
+        context.findings.defect(name, "row_without_event", f"its cleanup is {row['cleanup_state']}, and no event tells")
 
 
 def _any_waiting(case: Case) -> bool:
     return case.stored is not None and any(m["waiting"] for m in case.stored.messages)
 
 
-def _accepted_says(event: Any) -> dict[str, Any]:
-    return {
-        "evaluation_id": event.evaluation_id,
-        "team_id": event.team_id,
-        "status_before": event.status_before,
-        "actor_kind": event.requested_by.kind,
-        "actor_id": event.requested_by.id,
-        "reason": event.reason,
-        "requested_at": event.requested_at,
-        "accepted_at": event.accepted_at,
-    }
-
-
-def _ended_says(event: EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
-    if isinstance(event, EvaluationCancelled):
-        return {"ended_at": event.cancelled_at, "team_id": event.team_id, "accepted_at": event.accepted_at}
-    return {"ended_at": event.failed_at, "last_error_code": event.code, "last_error_text": event.detail}
-
-
-def _compare(name: str, row: Row, event: ArchivedEvent, says: dict[str, Any], context: Context) -> None:
-    for column, told in says.items():
-        if row[column] != told:
-            detail = f"{column} is {row[column]!s}, and {told!s} at {event.where}"[:400]
-            context.findings.defect(name, "row_differs", detail)
+def _tells_of_cleanup(case: Case, cancellation: UUID, told: list[ArchivedEvent]) -> bool:
+    """In the archive, or in a message whose own fate is judged."""
+    messages = case.stored.messages if case.stored else ()
+    return any(isinstance(e.event, EvaluationArtifactsCleaned) for e in told) or any(
+        m["type"] == "EvaluationArtifactsCleaned" and str(cancellation).encode() in (m["value"] or b"")
+        for m in messages
+    )
 
 
 def _judge_messages(stored: StoredEvaluation, events: Mapping[str, ArchivedEvent], context: Context) -> None:
@@ -103,11 +85,14 @@ def _published_headers(row: Row) -> list[tuple[str, bytes]]:
 
 
 def _judge_evaluation(case: Case, stored: StoredEvaluation, told: list[ArchivedEvent], context: Context) -> None:
-    cancelled = [e for e in told if isinstance(e.event, EvaluationCancelled)]
-    if not cancelled:
-        return
-    name, row, event = f"evaluation {case.evaluation_id}", stored.evaluation, cancelled[-1]
-    if row is None:
+    name, row = f"evaluation {case.evaluation_id}", stored.evaluation
+    event = next((e for e in reversed(told) if isinstance(e.event, EvaluationCancelled)), None)
+    if event is None:
+        # Without any cancellation it may have been cancelled before this service was there.
+        phases = {c["phase"] for c in stored.cancellations}
+        if row is not None and row["status"] == "cancelled" and phases and "cancelled" not in phases:
+            context.findings.defect(name, "status_differs", "is cancelled, and none of its cancellations ended so")
+    elif row is None:
         context.findings.notice(name, "evaluation_gone", f"was cancelled at {event.where}, and is no longer there")
     elif row["status"] != "cancelled":
         context.findings.defect(name, "status_differs", f"is {row['status']}, and was cancelled at {event.where}")

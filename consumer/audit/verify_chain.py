@@ -1,7 +1,7 @@
 """Verifies the chain of one partition, link by link, and gives out the records whose objects are sound.
 
 Finds what was altered, dropped, swapped, inserted or signed by somebody else. What was cut off at the end shows only
-against heads that were noted before (`heads.py`) and against Postgres (`verify_postgres.py`).
+against heads that were noted before (`heads.py`) and against Postgres (`judge_rows.py`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from tests.fakes.audit import MemoryStore
 from tests.integration.consumer.audit import tampering
 from tests.integration.consumer.audit.history import History
 from tests.integration.consumer.audit.tampering import data, events_links, links
+from tests.integration.consumer.audit.tampering_records import STOLEN
 
 Heads = dict[tuple[str, int], Head]
 
@@ -61,7 +62,7 @@ async def test_the_archive_alone_can_be_verified_too(history: History) -> None:
     assert findings.counts["messages"] == 0
 
 
-@pytest.mark.parametrize("tamper", tampering.ALL, ids=lambda tamper: tamper.__name__)
+@pytest.mark.parametrize("tamper", [*tampering.ALL, *STOLEN], ids=lambda tamper: tamper.__name__)
 async def test_a_tampered_archive_is_found_and_the_place_named(history: History, tamper: tampering.Tampering) -> None:
     store = history.archive()
     where, code = tamper(history, store)
@@ -136,7 +137,8 @@ ROWS = {
         "row_differs",
     ),
     "a command's position": (
-        'UPDATE evaluation_cancel.commands SET "offset" = 0, partition = 0 WHERE evaluation_id = $1',
+        """UPDATE evaluation_cancel.commands SET (partition, "offset") = (SELECT partition, "offset"
+           FROM evaluation_cancel.commands WHERE evaluation_id <> $1 LIMIT 1) WHERE evaluation_id = $1""",
         "row_without_record",
     ),
     "a decision": (
@@ -176,6 +178,24 @@ ROWS = {
         "UPDATE evaluation_cancel.cancellations SET phase = 'failed' WHERE evaluation_id = $1",
         "row_differs",
     ),
+    "a pod in the evidence": (
+        """UPDATE evaluation_cancel.cancellations SET evidence = evidence #- '{pods,0}'
+           WHERE evaluation_id = $1""",
+        "row_differs",
+    ),
+    "what was deleted": (
+        """UPDATE evaluation_cancel.cancellations SET cleanup_report = jsonb_set(cleanup_report, '{deleted_count}', '9')
+           WHERE evaluation_id = $1""",
+        "row_differs",
+    ),
+    "a cleanup taken back": (
+        "UPDATE evaluation_cancel.cancellations SET cleanup_state = 'not_requested' WHERE evaluation_id = $1",
+        "row_differs",
+    ),
+    "how many commands share it": (
+        "UPDATE evaluation_cancel.cancellations SET joined = joined + 1 WHERE evaluation_id = $1",
+        "row_differs",
+    ),
     "a dropped cancellation": ("DELETE FROM evaluation_cancel.cancellations WHERE evaluation_id = $1", "row_missing"),
     "a message": (
         "UPDATE evaluation_cancel.messages SET value = replace(convert_from(value, 'utf8'), 'ada', 'bob')::bytea"
@@ -213,3 +233,38 @@ async def test_a_tampered_row_is_found_and_its_evaluation_named(
     assert any(str(history.running) in f.where + f.detail or "@" in f.where for f in named)
     others = {str(getattr(history, name)) for name in ("created", "joined", "owned", "forbidden")}
     assert not [f for f in findings.defects if any(other in f.where + f.detail for other in others)]
+
+
+SWAPS = {
+    "what two commands asked": """UPDATE evaluation_cancel.commands c SET actor_id = o.actor_id, meaning = o.meaning
+        FROM evaluation_cancel.commands o WHERE c.evaluation_id IN ($1, $2) AND o.evaluation_id IN ($1, $2)
+        AND o.evaluation_id <> c.evaluation_id""",
+    "two outcomes": """UPDATE evaluation_cancel.cancellations c SET ended_at = o.ended_at, evidence = o.evidence
+        FROM evaluation_cancel.cancellations o WHERE c.evaluation_id IN ($1, $2) AND o.evaluation_id IN ($1, $2)
+        AND o.evaluation_id <> c.evaluation_id""",
+    "two events": """UPDATE evaluation_cancel.messages m SET value = o.value FROM evaluation_cancel.messages o
+        WHERE m.evaluation_id IN ($1, $2) AND o.evaluation_id IN ($1, $2) AND o.evaluation_id <> m.evaluation_id
+        AND o.type = m.type""",
+}
+
+
+@pytest.mark.parametrize("statement", SWAPS.values(), ids=SWAPS.keys())
+async def test_swapped_rows_are_both_named(history: History, copy: str, statement: str) -> None:
+    connection = await asyncpg.connect(copy)
+    await connection.execute(statement, history.running, history.owned)
+    await connection.close()
+    findings, _ = await verified(history, dsn=copy)
+    for evaluation in (history.running, history.owned):
+        named = [f for f in findings.defects if f.code == "row_differs" and str(evaluation) in f.where]
+        assert named, findings.defects
+
+
+@pytest.mark.parametrize("table", ["commands", "cancellations", "messages"])
+async def test_a_truncated_table_is_found_row_by_row(history: History, copy: str, table: str) -> None:
+    connection = await asyncpg.connect(copy)
+    rows = await connection.fetchval(f"SELECT count(*) FROM evaluation_cancel.{table} WHERE evaluation_id IS NOT NULL")
+    await connection.execute(f"TRUNCATE evaluation_cancel.{table}")
+    await connection.close()
+    findings, _ = await verified(history, dsn=copy)
+    missing = {f.where for f in findings.defects if f.code == "row_missing" and "@" in f.where}
+    assert len(missing) >= rows

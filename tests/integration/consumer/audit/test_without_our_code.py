@@ -40,11 +40,7 @@ def test_an_untouched_archive_is_whole(history: History, tmp_path: Path) -> None
     assert f"{count} links, no defect." in done.stdout
 
 
-@pytest.mark.parametrize(
-    "tamper",
-    [t for t in tampering.ALL if t is not tampering.change_a_record_with_the_stolen_key],
-    ids=lambda t: t.__name__,
-)
+@pytest.mark.parametrize("tamper", tampering.ALL, ids=lambda tamper: tamper.__name__)
 def test_a_tampered_archive_is_found(history: History, tmp_path: Path, tamper: tampering.Tampering) -> None:
     store = history.archive()
     tamper(history, store)

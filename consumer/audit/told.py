@@ -1,0 +1,98 @@
+"""What the row of a cancellation must say, given an event that tells of it. Pure.
+
+The row is kept for ever and its messages for a month, so that after that only this holds what a row says against what
+was published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
+
+from consumer.audit.archived import ArchivedEvent
+from consumer.evidence import load_evidence, published_evidence
+from consumer.store.database import Row
+from schemas.events import (
+    EvaluationArtifactsCleaned,
+    EvaluationCancelAccepted,
+    EvaluationCancelFailed,
+    EvaluationCancelled,
+)
+
+_CLEANED: Final = (
+    "deleted_count",
+    "deleted_bytes",
+    "kept_count",
+    "failed_count",
+    "kept",
+    "failed_codes",
+    "aborted_uploads",
+    "versions_retained",
+)
+_UNREADABLE: Final = "what cannot be read"
+
+
+def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
+    """`column is this, and that` for each column that says otherwise than the event."""
+    expected: dict[str, Any] = {"team_id": archived.event.team_id} if hasattr(archived.event, "team_id") else {}
+    found: dict[str, Any] = {}
+    match archived.event:
+        case EvaluationCancelAccepted() as event:
+            expected |= _asked(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
+            # A command that joins may wish for a cleanup too.
+            if event.cleanup_artifacts:
+                expected["cleanup wished for"] = True
+        case EvaluationCancelled() as event:
+            expected |= _asked(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
+            expected |= _ended("cancelled", event.cancelled_at, event)
+            expected |= {"cleanup wished for": event.cleanup_artifacts, "evidence": event.evidence}
+            found["evidence"] = _evidence(row)
+        case EvaluationCancelFailed() as event:
+            expected |= _asked(event) | _ended("failed", event.failed_at, event)
+            expected |= {"last_error_code": event.code, "last_error_text": event.detail}
+        case EvaluationArtifactsCleaned() as event:
+            expected |= {"cleanup_state": event.state, "cleanup_report": _cleaned(event.model_dump(mode="json"))}
+            found["cleanup_report"] = _cleaned(_object(row["cleanup_report"]))
+        case _:
+            return
+    expected["command_id"] = archived.envelope.causationid
+    found |= {"commands": 1 + row["joined"], "cleanup wished for": row["cleanup_state"] != "not_requested"}
+    for name, told in expected.items():
+        says = found.get(name, row.get(name))
+        if says != told:
+            yield f"{name} is {says!s}, and {told!s}"
+
+
+def _asked(event: EvaluationCancelAccepted | EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
+    return {
+        "evaluation_id": event.evaluation_id,
+        "actor_kind": event.requested_by.kind,
+        "actor_id": event.requested_by.id,
+        "reason": event.reason,
+        "accepted_at": event.accepted_at,
+    }
+
+
+def _ended(phase: str, at: datetime, event: EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
+    return {"phase": phase, "ended_at": at, "commands": event.command_count}
+
+
+def _evidence(row: Row) -> object:
+    """As it would be published; a forger may have left anything there."""
+    try:
+        return published_evidence(load_evidence(row["evidence"]))
+    except (ValidationError, ValueError, TypeError):
+        return _UNREADABLE
+
+
+def _cleaned(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: report.get(name) for name in _CLEANED}
+
+
+def _object(text: str | None) -> Mapping[str, Any]:
+    found = {} if text is None else orjson.loads(text)
+    return found if isinstance(found, dict) else {}
