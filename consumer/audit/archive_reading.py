@@ -6,13 +6,15 @@ here: that is `verify_chain.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consumer.audit.archive_keys import DataKey, data_prefix, day_of, link_key, read_data_key
 from consumer.audit.chain import read_link
 from consumer.audit.data_object import BrokenObject, read_records
+from consumer.audit.kafka_reading import Partition
 from consumer.audit.object_store import ObjectStore
+from consumer.audit.offsets import Ranges
 from consumer.audit.signing import TrustedKeys
 from consumer.errors import Refusal
 from schemas.records import RawRecord
@@ -20,10 +22,38 @@ from schemas.records import RawRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedObject:
-    """The records of one object, and its key."""
+    """The records of one object, its key, and the offsets before them that had expired unarchived."""
 
     key: str
     records: list[RawRecord]
+    expired: Ranges
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How much there is to read, and up to where."""
+
+    objects: int
+    ends: dict[Partition, int]
+    """The first offset of each partition's last object. What is archived later lies behind it."""
+
+
+async def extent(
+    store: ObjectStore,
+    topics: Sequence[str],
+    since_ms: int | None,
+    before_ms: int | None,
+    ends: Mapping[Partition, int] | None,
+) -> Extent:
+    """Of this time as the archive lists it now, or up to `ends`, as it was listed before."""
+    count, found = 0, dict(ends or {})
+    async for day in objects_between(store, topics, since_ms, before_ms):
+        for name in day:
+            partition = (name.topic, name.partition)
+            if ends is None:
+                found[partition] = max(name.first, found.get(partition, 0))
+            count += name.first <= found.get(partition, -1)
+    return Extent(objects=count, ends=found)
 
 
 async def objects_between(
@@ -71,6 +101,6 @@ async def read_object(store: ObjectStore, trusted: TrustedKeys, name: DataKey) -
     if body is None:
         raise Refusal("missing_object", f"{name.key} was listed and is not there")
     try:
-        return ArchivedObject(key=name.key, records=list(read_records(body, found[0])))
+        return ArchivedObject(key=name.key, records=list(read_records(body, found[0])), expired=found[0].expired)
     except BrokenObject as error:
         raise Refusal(error.code, f"{name.key}: {error}") from error

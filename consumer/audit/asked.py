@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 import typer
 from rich.console import Console
@@ -16,11 +16,16 @@ from consumer.audit.facts import COMMAND, DEAD_LETTER
 from consumer.audit.history import ArchiveHistory, History, KafkaHistory, Say
 from consumer.audit.settings import AuditSettings
 from consumer.errors import Refusal
-from schemas.events import EVENT_TYPES
+from schemas.events import EVENT_TYPES, RejectionCode
 
 Source = Literal["kafka", "archive"]
+SourceName = Annotated[str | None, typer.Option("--source", help="kafka or archive; the archive where there is one.")]
+Since = Annotated[str | None, typer.Option("--from", help="A time (2026-11-24T12:00Z) or an age (36h, 7d).")]
+Before = Annotated[str | None, typer.Option("--to", help="The same; not included.")]
 TYPES: Final = (COMMAND, *EVENT_TYPES, DEAD_LETTER)
-_AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
+DECISIONS: Final = ("accepted", "rejected", *get_args(RejectionCode))
+"""Those that events tell. A joined command has none of its own: the outcome that it shares names its id."""
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -29,17 +34,32 @@ def moment(text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
     ago = _AGO.fullmatch(text.strip())
-    if ago is not None:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago is not None:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is neither a time (2026-11-24T12:00Z) nor an age (36h, 7d)") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def milliseconds(at: datetime | None) -> int | None:
+def span(since: str | None, before: str | None) -> tuple[int | None, int | None]:
+    """Milliseconds: the first wanted, and the first no longer wanted."""
+    now = datetime.now(UTC)
+    first, end = (_milliseconds(moment(text, now)) for text in (since, before))
+    if first is not None and end is not None and first >= end:
+        raise typer.BadParameter(f"--from {since} is not before --to {before}: nothing lies between")
+    return first, end
+
+
+def _milliseconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
+
+
+def decision_of(name: str | None) -> str | None:
+    if name is not None and name not in DECISIONS:
+        raise typer.BadParameter(f"decision {name!r} is not one of {', '.join(DECISIONS)}")
+    return name
 
 
 def types_of(names: Sequence[str]) -> frozenset[str]:

@@ -1,139 +1,135 @@
-"""The command `replay`: what was asked on the command line, made into a history, a selection and an output."""
+"""The command `replay`: what was asked on the command line, made into a history, a selection and an output.
+
+Where it goes is `replay_target.py`.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 from rich.console import Console
 
-from consumer.audit.asked import history_from, milliseconds, moment, saying, source_of, types_of
+from consumer.audit.asked import (
+    DECISIONS,
+    Before,
+    Since,
+    Source,
+    SourceName,
+    decision_of,
+    history_from,
+    saying,
+    source_of,
+    span,
+    types_of,
+)
+from consumer.audit.facts import DEAD_LETTER
 from consumer.audit.history import FROM_THE_START
 from consumer.audit.progress import metered
-from consumer.audit.replay import Output, replay
-from consumer.audit.replay_outputs import JsonLinesOutput, TerminalOutput
-from consumer.audit.replay_topic import ProgressFile, TopicOutput, producer
+from consumer.audit.replay import replay
+from consumer.audit.replay_target import FORMS, Target
+from consumer.audit.replay_topic import ProgressFile
 from consumer.audit.running import ask, screen
 from consumer.audit.selection import Selection
 from consumer.audit.settings import AuditSettings
 from consumer.settings import read_settings
 
-Form = Literal["terminal", "jsonl", "parquet", "topic"]
+Evaluation = Annotated[UUID | None, typer.Option(help="Of this evaluation only.")]
+Team = Annotated[str | None, typer.Option(help="Of this team's evaluations, and commands that act for it.")]
+Actor = Annotated[str | None, typer.Option(help="Asked for by this user or service.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Short type; may be given again.")]
+Decision = Annotated[str | None, typer.Option(help=f"Events that tell it: {', '.join(DECISIONS)}.")]
+Form = Annotated[str, typer.Option("--as", help=f"One of {', '.join(FORMS)}.")]
+Out = Annotated[Path | None, typer.Option(help="File to write, for jsonl and parquet; else standard output.")]
+TopicName = Annotated[str | None, typer.Option("--topic", help="With --as topic: where to.")]
+Rate = Annotated[float | None, typer.Option(help="With --as topic: records a second at most.", min=0.1)]
+ProgressPath = Annotated[
+    Path | None, typer.Option("--progress", help="With --as topic: notes how far it is, to go on from there.")
+]
+DeadLetters = Annotated[bool, typer.Option("--dead-letters", help="Dead letters too.")]
 
 
 def replay_command(  # noqa: PLR0917  # each is an option of the command line
-    source: Annotated[str | None, typer.Option(help="kafka or archive; the archive where there is one.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="A time, or an age as 36h or 7d.")] = None,
-    before: Annotated[str | None, typer.Option("--to", help="The same; not included.")] = None,
-    evaluation: Annotated[UUID | None, typer.Option(help="Of this evaluation only.")] = None,
-    team: Annotated[str | None, typer.Option(help="Of this team's evaluations, and commands that act for it.")] = None,
-    actor: Annotated[str | None, typer.Option(help="Asked for by this user or service.")] = None,
-    kind: Annotated[list[str] | None, typer.Option("--type", help="Short type; may be given again.")] = None,
-    decision: Annotated[str | None, typer.Option(help="accepted, rejected, or a rejection's code.")] = None,
-    form: Annotated[str, typer.Option("--as", help="terminal, jsonl, parquet or topic.")] = "terminal",
-    out: Annotated[Path | None, typer.Option(help="File to write; standard output when absent.")] = None,
-    topic: Annotated[str | None, typer.Option(help="With --as topic: where to.")] = None,
-    rate: Annotated[float | None, typer.Option(help="With --as topic: records a second at most.", min=0.1)] = None,
-    progress: Annotated[Path | None, typer.Option(help="With --as topic: notes how far it is, to go on there.")] = None,
+    source: SourceName = None,
+    since: Since = None,
+    before: Before = None,
+    evaluation: Evaluation = None,
+    team: Team = None,
+    actor: Actor = None,
+    kind: Types = None,
+    decision: Decision = None,
+    form: Form = "terminal",
+    out: Out = None,
+    topic: TopicName = None,
+    rate: Rate = None,
+    progress: ProgressPath = None,
     *,
-    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="Dead letters too.")] = False,
+    dead_letters: DeadLetters = False,
 ) -> None:
     """Replay commands and events: read them again, as they were, without changing anything."""
-    settings, now = read_settings(AuditSettings), datetime.now(UTC)
+    settings, console = read_settings(AuditSettings), screen()
+    target = Target(form=form, out=out, topic=topic, rate=rate, progress=progress)
+    target.check(settings)
+    since_ms, before_ms = span(since, before)
     selection = Selection(
-        since_ms=milliseconds(moment(since, now)),
-        before_ms=milliseconds(moment(before, now)),
+        since_ms=since_ms,
+        before_ms=before_ms,
         evaluation=evaluation,
         team=team,
         actor=actor,
         types=types_of(kind or ()),
-        decision=decision,
+        decision=decision_of(decision),
     )
-    names = settings.topics
-    topics = [names.commands, names.events] + ([names.dead_letters] if dead_letters else [])
-    chosen = source_of(source, settings)
-    console = screen()
-
-    asked = {
-        "source": chosen,
-        "topic": topic,
-        "topics": topics,
-        "from": since,
-        "to": before,
-        "evaluation": str(evaluation),
-        "team": team,
-        "actor": actor,
-        "types": sorted(selection.types),
-        "decision": decision,
-    }
-
-    async def run() -> int:
-        noted = None if progress is None else ProgressFile(progress, asked, selection)
-        resume = FROM_THE_START if noted is None else noted.load()
-        wanted = selection if noted is None else noted.selection
-        async with (
-            history_from(chosen, settings, saying(console)) as history,
-            _output(form, settings, out=out, topic=topic, rate=rate, noted=noted) as output,
-        ):
-            with metered(console, "Replay", quiet=form == "terminal") as meter:
-                return await replay(history, topics, wanted, output, meter, resume=resume)
-
-    _check(form, topic, progress, settings)
-    count = ask(run())
+    asked = _Asked(
+        source=source_of(source, settings), selection=selection, dead_letters=dead_letters, since=since, before=before
+    )
+    count = ask(_replay(settings, asked, target, console))
     console.print(f"{count:,} records replayed.", highlight=False)
 
 
-def _check(form: str, topic: str | None, progress: Path | None, settings: AuditSettings) -> None:
-    if form not in ("terminal", "jsonl", "parquet", "topic"):
-        raise typer.BadParameter("--as is terminal, jsonl, parquet or topic")
-    if (form == "topic") != (topic is not None) or (progress is not None and form != "topic"):
-        raise typer.BadParameter("--topic goes with --as topic, and --progress with both")
-    if topic in {spec.name for spec in settings.topics.specs()}:
-        raise typer.BadParameter(f"{topic} is the system's own: replaying there would be asking and telling again")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """What is to be replayed; `since` and `before` in the asker's own words."""
+
+    source: Source
+    selection: Selection
+    dead_letters: bool
+    since: str | None
+    before: str | None
+
+    def topics(self, settings: AuditSettings) -> list[str]:
+        names = settings.topics
+        # Dead letters are what --type DeadLetter asks for, too.
+        wanted = self.dead_letters or DEAD_LETTER in self.selection.types
+        return [names.commands, names.events] + ([names.dead_letters] if wanted else [])
+
+    def words(self, settings: AuditSettings, target: Target) -> dict[str, Any]:
+        """What a progress file is held against."""
+        wanted = self.selection
+        return {
+            "source": self.source,
+            "topic": target.topic,
+            "topics": self.topics(settings),
+            "from": self.since,
+            "to": self.before,
+            "evaluation": str(wanted.evaluation),
+            "team": wanted.team,
+            "actor": wanted.actor,
+            "types": sorted(wanted.types),
+            "decision": wanted.decision,
+        }
 
 
-@asynccontextmanager
-async def _output(
-    form: str,
-    settings: AuditSettings,
-    *,
-    out: Path | None,
-    topic: str | None,
-    rate: float | None,
-    noted: ProgressFile | None,
-) -> AsyncIterator[Output]:
-    if form == "terminal":
-        yield TerminalOutput(Console(highlight=False))
-    elif form == "topic" and topic is not None:
-        sender = producer(settings.kafka_client(), settings.publish_timeout)
-        try:
-            yield TopicOutput(sender=sender, topic=topic, rate=rate or settings.audit_replay_rate, progress_file=noted)
-        finally:
-            await sender.close()
-    else:
-        async with _file_output(form, out) as output:
-            yield output
-
-
-@asynccontextmanager
-async def _file_output(form: str, out: Path | None) -> AsyncIterator[Output]:
-    file: IO[Any] = sys.stdout.buffer if out is None else out.open("wb")
-    try:
-        if form == "parquet":
-            from consumer.audit.replay_parquet import ParquetOutput  # noqa: PLC0415  # slow to load
-
-            parquet = ParquetOutput(file)
-            yield parquet
-            parquet.close()
-        else:
-            yield JsonLinesOutput(file)
-        file.flush()
-    finally:
-        if out is not None:
-            file.close()
+async def _replay(settings: AuditSettings, asked: _Asked, target: Target, console: Console) -> int:
+    noted, resume, selection = None, FROM_THE_START, asked.selection
+    if target.progress is not None:
+        noted = ProgressFile(target.progress, asked.words(settings, target), selection)
+        resume = noted.load()
+        selection = noted.selection
+    async with history_from(asked.source, settings, saying(console)) as history:
+        with metered(console, "Replay") as meter:
+            async with target.open(settings, noted, meter) as output:
+                return await replay(history, asked.topics(settings), selection, output, meter, resume=resume)

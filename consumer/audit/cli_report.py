@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from consumer.audit.asked import history_from, milliseconds, moment, saying, source_of
+from consumer.audit.asked import Before, Since, SourceName, history_from, saying, source_of, span
 from consumer.audit.progress import metered
 from consumer.audit.report import Report, count
 from consumer.audit.report_html import page
@@ -21,14 +20,15 @@ from consumer.settings import read_settings
 
 
 def report_command(
-    since: Annotated[str | None, typer.Option("--from", help="A time, or an age as 36h or 7d.")] = None,
-    before: Annotated[str | None, typer.Option("--to", help="The same; not included.")] = None,
-    source: Annotated[str | None, typer.Option(help="kafka or archive; the archive where there is one.")] = None,
+    since: Since = None,
+    before: Before = None,
+    source: SourceName = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots, which needs no network.")] = None,
 ) -> None:
     """Count cancellations: decisions by team and actor, time to cancelled, failures and their codes."""
-    settings, now, console = read_settings(AuditSettings), datetime.now(UTC), screen()
-    selection = Selection(since_ms=milliseconds(moment(since, now)), before_ms=milliseconds(moment(before, now)))
+    settings, console = read_settings(AuditSettings), screen()
+    since_ms, before_ms = span(since, before)
+    selection = Selection(since_ms=since_ms, before_ms=before_ms)
     chosen = source_of(source, settings)
 
     async def run() -> Report:

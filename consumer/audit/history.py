@@ -6,12 +6,12 @@ Says what it could not give: what has expired in Kafka, and where it goes on ins
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from consumer.audit.archive_keys import DataKey, read_data_key
-from consumer.audit.archive_reading import ArchivedObject, objects_between, read_object
+from consumer.audit.archive_reading import ArchivedObject, extent, objects_between, read_object
 from consumer.audit.kafka_reading import KafkaLog, Partition, read_range
 from consumer.audit.object_store import ObjectStore
 from consumer.audit.selection import Selection
@@ -35,14 +35,20 @@ class Piece:
     """How much of `Progress.total` this was."""
     key: str | None = None
     """Of the object, in the archive."""
+    ends: Mapping[Partition, int] | None = None
+    """In the archive: `archive_reading.Extent.ends`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resume:
-    """Where an interrupted reading goes on: in Kafka by positions, in the archive behind an object."""
+    """Where an interrupted reading goes on: in Kafka by positions, in the archive behind an object and up to the same
+    ends. What was archived meanwhile may lie before that object, as days are read one after the other: it would be
+    left out in the middle, and is left for another reading as a whole.
+    """
 
     positions: Mapping[Partition, int] = field(default_factory=dict)
     behind: str | None = None
+    ends: Mapping[Partition, int] | None = None
 
 
 FROM_THE_START: Final = Resume()
@@ -139,29 +145,37 @@ class ArchiveHistory:
     async def pieces(
         self, topics: Sequence[str], selection: Selection, progress: Progress, resume: Resume
     ) -> AsyncIterator[Piece]:
-        """Day by day, within a day by topic and partition."""
-        nothing = True
-        total = 0
+        """Day by day, within a day by topic and partition, up to the ends as they are at the start."""
+        since, before = selection.since_ms, selection.before_ms
+        found = await extent(self._store, topics, since, before, resume.ends)
+        progress.total(found.objects)
         done = None if resume.behind is None else _place(read_data_key(resume.behind), topics)
-        async for day in objects_between(self._store, topics, selection.since_ms, selection.before_ms):
-            if nothing:
-                self._say_where_it_begins(day[0].day, selection)
-                nothing = False
-            total += len(day)
-            progress.total(total)
+        first_day = None
+        async for day in objects_between(self._store, topics, since, before):
             for name in day:
-                if done is not None and _place(name, topics) <= done:
-                    progress.done(1, 0)
+                if name.first > found.ends.get((name.topic, name.partition), -1):
                     continue
-                found = await self._object(name)
-                if found is None:
+                first_day = first_day or name.day
+                piece = None if done is not None and _place(name, topics) <= done else await self._piece(name)
+                if piece is None:
                     progress.done(1, 0)
-                    continue
-                partition = (name.topic, name.partition)
-                position = found.records[-1].offset + 1
-                yield Piece(partition=partition, records=found.records, position=position, steps=1, key=name.key)
-        if nothing:
-            self._say("The archive holds nothing of that time.")
+                else:
+                    yield replace(piece, ends=found.ends)
+        self._say_what_is_held(first_day, selection)
+
+    async def _piece(self, name: DataKey) -> Piece | None:
+        found = await self._object(name)
+        if found is None:
+            return None
+        for first, last in found.expired:
+            self._say(
+                f"{name.topic}[{name.partition}]: offsets {first}-{last} had expired before they were archived;"
+                f" it goes on from {last + 1}."
+            )
+        position = found.records[-1].offset + 1
+        return Piece(
+            partition=(name.topic, name.partition), records=found.records, position=position, steps=1, key=name.key
+        )
 
     async def _object(self, name: DataKey) -> ArchivedObject | None:
         try:
@@ -175,9 +189,11 @@ class ArchiveHistory:
             self._say(f"{name.key} is linked by nothing and passed over: it is no part of the archive.")
         return found
 
-    def _say_where_it_begins(self, day: str, selection: Selection) -> None:
-        if selection.since_ms is not None and day > f"{_utc(selection.since_ms)}"[:10]:
-            self._say(f"The archive holds nothing of that time before {day}; it goes on from there.")
+    def _say_what_is_held(self, first_day: str | None, selection: Selection) -> None:
+        if first_day is None:
+            self._say("The archive holds nothing of that time.")
+        elif selection.since_ms is not None and first_day > f"{_utc(selection.since_ms)}"[:10]:
+            self._say(f"The archive holds nothing of that time before {first_day}; it goes on from there.")
 
 
 History = KafkaHistory | ArchiveHistory

@@ -37,6 +37,11 @@ class Meter:
             self._shown = now
             self._bar.update(self._task, completed=self._steps, total=self._total, rate=f"{self.rate:,.0f}/s")
 
+    def hide(self) -> None:
+        """The answer itself comes to the terminal now, where a bar would be in it."""
+        if self._bar is not None:
+            self._bar.stop()
+
     @property
     def rate(self) -> float:
         """Records read a second, so far."""
@@ -44,13 +49,14 @@ class Meter:
 
 
 @contextmanager
-def metered(console: Console, what: str, *, quiet: bool = False) -> Iterator[Meter]:
-    """Says at the end how much it was. `quiet`: the answer itself goes to the terminal, and a bar would be in it."""
-    if quiet or not console.is_terminal:
+def metered(console: Console, what: str) -> Iterator[Meter]:
+    """Says at the end how much it was."""
+    if not console.is_terminal:
         yield Meter(None)
         return
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    # Standard output is the answer's, and may be a file: the bar must not take it over.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
         meter = Meter(bar)
         yield meter
     console.print(f"{what}: {meter.records:,} records read, {meter.rate:,.0f} a second.", style="dim")

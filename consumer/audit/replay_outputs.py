@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Final
 
 from rich.console import Console
 from rich.text import Text
 
+from consumer.audit.archived import place, position_of
 from consumer.audit.facts import facts_of
-from consumer.audit.history import Piece
+from consumer.audit.history import Piece, Say
 from consumer.audit.record_lines import encode_line
-from consumer.audit.wording import describe, title
+from consumer.audit.wording import describe, plain, title
 from schemas.records import RawRecord
+
+_WAITING: Final = 10_000
+"""Lines at most that wait to be put in order."""
 
 
 class TerminalOutput:
-    """A line for each record; those that were read together in the order of their times."""
+    """A line for each record, in the order of time. Partitions are read one after the other, so that lines wait until
+    all is read, or until too many wait: then the oldest go first.
+    """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, begins: Callable[[], None], waiting: int = _WAITING) -> None:
+        """`begins` is called before each line: what else is on the terminal has to go."""
         self._console = console
+        self._begins = begins
+        self._most = waiting
+        self._lines: list[tuple[int, int, Text]] = []
+        self._numbers = itertools.count()
+        self._printed_at = 0
+        self._late = 0
 
     async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:  # noqa: ARG002
-        for record in sorted(records, key=lambda r: r.timestamp_ms):
-            facts = facts_of(record)
-            line = Text()
-            line.append(f"{timestamp(record.timestamp_ms)}  ", style="dim")
-            line.append(f"{facts.evaluation or '-'}  ")
-            line.append(title(facts), style="bold")
-            line.append(f"  {describe(facts)}  ")
-            line.append(f"{record.topic}/{record.partition}/{record.offset}", style="dim")
-            self._console.print(line, soft_wrap=True)
+        for record in records:
+            heapq.heappush(self._lines, (record.timestamp_ms, next(self._numbers), _line(record)))
+            if len(self._lines) > self._most:
+                self._print_oldest()
+
+    def close(self, say: Say) -> None:
+        while self._lines:
+            self._print_oldest()
+        if self._late:
+            say(f"{self._late:,} lines are out of order: there were too many to put in order. Ask for a shorter time.")
+
+    def _print_oldest(self) -> None:
+        moment, _, line = heapq.heappop(self._lines)
+        self._late += moment < self._printed_at
+        self._printed_at = max(moment, self._printed_at)
+        self._begins()
+        self._console.print(line, soft_wrap=True)
+
+
+def _line(record: RawRecord) -> Text:
+    facts = facts_of(record)
+    return Text.assemble(
+        (f"{timestamp(record.timestamp_ms)}  ", "dim"),
+        f"{plain(facts.evaluation or '-', 60)}  ",
+        (title(facts), "bold"),
+        f"  {describe(facts)}  ",
+        (place(position_of(record)), "dim"),
+    )
 
 
 class JsonLinesOutput:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from consumer.audit.history import Piece, Resume
+from consumer.audit.kafka_reading import Partition
 from consumer.audit.selection import Selection
 from consumer.errors import Refusal, TemporaryError
 from consumer.event_producer import KafkaEventProducer
@@ -129,6 +130,7 @@ class ProgressFile:
         """After `load`, with the moments that an age like 36h meant when the replay began."""
         self._positions: dict[str, int] = {}
         self._behind: str | None = None
+        self._ends: dict[str, int] | None = None
 
     def load(self) -> Resume:
         """Raises `Refusal` for a file of another replay."""
@@ -142,18 +144,16 @@ class ProgressFile:
             raise Refusal(
                 "other_replay", f"{self._path} is of a replay that was asked for otherwise; name another file"
             )
-        self._positions, self._behind = dict(noted["positions"]), noted["behind"]
+        self._positions, self._behind, self._ends = dict(noted["positions"]), noted["behind"], noted["ends"]
         self.selection = replace(self.selection, since_ms=noted["since_ms"], before_ms=noted["before_ms"])
-        positions = {}
-        for place, position in self._positions.items():
-            topic, _, partition = place.rpartition("/")
-            positions[topic, int(partition)] = int(position)
-        return Resume(positions=positions, behind=self._behind)
+        ends = None if self._ends is None else _by_partition(self._ends)
+        return Resume(positions=_by_partition(self._positions), behind=self._behind, ends=ends)
 
     def note(self, piece: Piece) -> None:
         """Everything of this piece is acknowledged."""
         if piece.key is not None:
             self._behind = piece.key
+            self._ends = self._ends or {f"{t}/{p}": first for (t, p), first in (piece.ends or {}).items()}
         else:
             self._positions[f"{piece.partition[0]}/{piece.partition[1]}"] = piece.position
         noted = {
@@ -162,7 +162,13 @@ class ProgressFile:
             "before_ms": self.selection.before_ms,
             "positions": self._positions,
             "behind": self._behind,
+            "ends": self._ends,
         }
         unfinished = self._path.with_name(self._path.name + ".unfinished")
         unfinished.write_text(json.dumps(noted, indent=1))
         unfinished.replace(self._path)
+
+
+def _by_partition(noted: Mapping[str, int]) -> dict[Partition, int]:
+    split = ((place.rpartition("/"), offset) for place, offset in noted.items())
+    return {(topic, int(partition)): int(offset) for (topic, _, partition), offset in split}

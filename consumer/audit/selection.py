@@ -28,7 +28,7 @@ class Selection:
     types: frozenset[str] = frozenset()
     """Short names, as `EvaluationCancelled`; `DeadLetter` for dead letters."""
     decision: str | None = None
-    """`accepted`, `joined`, or `rejected` or one of its codes. Only events tell decisions."""
+    """`accepted`, or `rejected` or one of its codes. Only events tell decisions; who joined has no event of its own."""
 
     @property
     def is_narrow(self) -> bool:
