@@ -20,6 +20,8 @@ import structlog
 _log = structlog.get_logger(__name__)
 MAX_BYTES: Final = 1_000_000
 SHORTEST_RSA_BITS: Final = 2048
+EARLY: Final = 0.8
+"""Of their lifetime: keys are then fetched anew beside the requests, so that none has to wait for it."""
 
 
 class KeysUnavailable(Exception):  # noqa: N818 - a state of the world
@@ -65,18 +67,33 @@ class KeySet:
         self._keys: dict[str, VerificationKey] = {}
         self._at: float | None = None
         self._tried_at: float | None = None
+        self._failed = False
+        """Whether the last fetch did."""
         self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str) -> VerificationKey | None:
         """The key of that id, None if the issuer has none. Raises KeysUnavailable when that cannot be known."""
-        if (self._age() > self._times.lifetime or key_id not in self._keys) and not self._tried_lately():
-            await self._fetch()
+        if self._age() > self._times.lifetime * EARLY or key_id not in self._keys:
+            self._begin_fetch()
+        if self._fetching is not None and not self._can_go_on(key_id):
+            # Whoever gives up must not end it for the others.
+            await asyncio.shield(self._fetching)
         known = self._keys.get(key_id)
-        # Old keys stay good for a while; that an old set lacks a key says nothing.
+        # Old keys stay good for a while; that an old set lacks a key says nothing, nor does one that may be old.
         kept = self._times.lifetime + (self._times.grace if known is not None else 0)
-        if self._age() > kept:
+        if self._age() > kept or (known is None and self._failed):
             raise KeysUnavailable
         return known
+
+    def _can_go_on(self, key_id: str) -> bool:
+        """Whether the key is good meanwhile: who has a known one does not wait for an issuer that is away or slow."""
+        kept = self._times.lifetime + (self._times.grace if self._failed else 0)
+        return key_id in self._keys and self._age() <= kept
+
+    def _begin_fetch(self) -> None:
+        """Unless one is under way or was tried lately: strangers' key ids must not become a flood."""
+        if self._fetching is None and not self._tried_lately():
+            self._fetching = asyncio.create_task(self._fetch_now())
 
     def _age(self) -> float:
         return float("inf") if self._at is None else self._clock() - self._at
@@ -84,30 +101,27 @@ class KeySet:
     def _tried_lately(self) -> bool:
         return self._tried_at is not None and self._clock() - self._tried_at < self._times.cooldown
 
-    async def _fetch(self) -> None:
-        """Joins the fetch under way, if one is."""
-        if self._fetching is None:
-            self._fetching = asyncio.create_task(self._fetch_now())
-        # Whoever gives up must not end it for the others.
-        await asyncio.shield(self._fetching)
-
     async def _fetch_now(self) -> None:
+        self._failed = not await self._fetched_anew()
+        self._fetched(not self._failed)
+        self._tried_at = self._clock()
+        self._fetching = None
+
+    async def _fetched_anew(self) -> bool:
         try:
             async with asyncio.timeout(self._times.timeout):
                 self._keys = _usable(await self._read())
-            self._at = self._clock()
-            self._fetched(True)
-        except (httpx.HTTPError, TimeoutError, ValueError, httpx.InvalidURL) as error:
-            self._fetched(False)
+        # Whatever an issuer sends, it must not be our fault, nor be mistaken for a caller's.
+        except Exception as error:  # noqa: BLE001
             _log.warning(
                 "The key set of an issuer could not be fetched.",
                 action="keys_unavailable",
                 url=self._url,
                 error=f"{type(error).__name__}: {error}",
             )
-        finally:
-            self._tried_at = self._clock()
-            self._fetching = None
+            return False
+        self._at = self._clock()
+        return True
 
     async def _read(self) -> bytes:
         async with self._client.stream("GET", self._url, headers={"accept": "application/json"}) as response:
