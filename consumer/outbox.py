@@ -176,6 +176,16 @@ class Relay:
     async def _mark(self, rows: Sequence[Mapping[str, Any]], results: Sequence[SendResult]) -> None:
         sent = [row["id"] for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
         refused = [(row, r) for row, r in zip(rows, results, strict=True) if isinstance(r, Refused)]
+        unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
+        try:
+            await self._write_down(sent, refused)
+        finally:
+            if unresolved is not None:  # even when nothing can be marked: this producer must not send it again
+                await self._producer.renew()
+        if unresolved is not None:
+            raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
+
+    async def _write_down(self, sent: Sequence[int], refused: Sequence[tuple[Mapping[str, Any], Refused]]) -> None:
         epoch = self._epoch or 0
         async with self._database.transaction() as tx:
             if sent:
@@ -184,10 +194,6 @@ class Relay:
                 await outbox.park(tx, row["id"], epoch, result.code, result.detail)
         for row, result in refused:
             self._tell_parked(row, result)
-        unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
-        if unresolved is not None:
-            await self._producer.renew()
-            raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
 
     def _tell_parked(self, row: Mapping[str, Any], result: Refused) -> None:
         held_back = self._quiet.allow(result.code)  # a missing right refuses thousands at once

@@ -151,6 +151,24 @@ async def test_an_unresolved_send_throws_the_producer_away_and_marks_what_was_ac
     assert broker.values == [b"lost", b"fine", b"lost"]
 
 
+async def test_an_unresolved_send_throws_the_producer_away_even_when_nothing_can_be_marked(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = FakeBroker()
+    broker.answers[b"lost"] = Unresolved(detail="no answer")
+    await add(ledger, ("k1", "lost"), ("k2", "fine"))
+    publishing = relay(ledger, broker)
+    await lead(publishing)
+
+    async def fails(*_arguments: object) -> int:
+        raise TemporaryError("postgres_unavailable", "gone")
+
+    monkeypatch.setattr(outbox, "published", fails)
+    with pytest.raises(TemporaryError, match="gone"):
+        await publishing.round()
+    assert broker.renewed == 1
+
+
 async def test_only_one_leads_and_the_next_one_waits_for_the_lease(ledger: Ledger) -> None:
     first, second = relay(ledger, FakeBroker(), "a"), relay(ledger, FakeBroker(), "b")
     assert await first._hold()
