@@ -64,8 +64,8 @@ async def service(
         try:
             yield supervisor, port
         finally:
-            if not await supervisor.stop(settings.stop_timeout):
-                await parts.give_back()
+            await supervisor.stop(settings.stop_timeout)
+            await parts.give_back()
 
 
 async def _loops(

@@ -87,7 +87,7 @@ class Parts:
             self._nudges[loop]()
 
     async def give_back(self) -> None:
-        """After a stop that was cut short: others need not wait for the leases of what is no longer worked on."""
+        """After a stop: others need not wait for the leases of what it cut short, nor of what was opened during it."""
         if self._claims is not None:
             with suppress(TemporaryError, TimeoutError):
                 async with asyncio.timeout(_GIVE_BACK_SECONDS):

@@ -112,10 +112,12 @@ class InHand:
         await self._finisher.drain()
         await self._wakes.drain()
 
-    def cancel(self) -> None:
+    def let_go(self) -> None:
+        """Writes no more and holds nothing any more; leases cover what was not written."""
         self._finisher.cancel()
         self._intents.cancel()
         self._wakes.cancel()
+        self._written([(held.row, None) for held in self._held.values()])
 
     def _written(self, batch: Sequence[tuple[ClaimedCancellation, Outcome | None]]) -> None:
         for row, outcome in batch:

@@ -116,7 +116,7 @@ class Teardown:
                     worker.cancel()
         finally:
             self.room.close()
-            self._hand.cancel()
+            self._let_go()
             self._ended.set()
 
     async def _claim_until_stopped(self) -> None:
@@ -244,6 +244,13 @@ class Teardown:
             self._idle.clear()
             await self._idle.wait()
         await self._hand.drain()
+
+    def _let_go(self) -> None:
+        """Nobody works on anything any more: without this, a run after a fault would have less room than the first."""
+        for lane in self._lanes.values():
+            while not lane.queue.empty():
+                self._hand.drop(lane.queue.get_nowait())
+        self._hand.let_go()
 
     def _tell(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
         failed = isinstance(outcome, Failed)

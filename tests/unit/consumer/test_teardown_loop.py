@@ -276,6 +276,30 @@ async def test_metrics_hear_of_every_attempt() -> None:
     assert loop.outcomes == {"Failed": 1, "Gone": 1}
 
 
+async def test_a_run_that_breaks_off_leaves_the_next_one_all_its_room() -> None:
+    store = MemoryCancellations(*(stored(n) for n in range(20)))
+    jobs = Gated()
+    broken = [RuntimeError("a bug")]
+
+    def observe(*_heard: object) -> None:
+        if broken:
+            raise broken.pop()
+
+    loop = Teardown(store=store, clusters={"local": jobs}, worker="test", limits=LIMITS, rules=RULES, observe=observe)
+    first = asyncio.create_task(loop.run())
+    await until(lambda: jobs.waiting == 4, "calls are in flight")
+    jobs.gate.set()
+    await asyncio.wait([first])
+    assert first.exception() is not None
+    assert loop._lanes["local"].held == len(loop._hand) == 0
+    for row in store.open:
+        row.due = 0.0  # as when the leases have ended
+    second = asyncio.create_task(loop.run())
+    await until(lambda: not store.open, "the next run ends them all")
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+
+
 class _SlowFinish(MemoryCancellations):
     """The first outcome is held up on its way into the store."""
 
