@@ -6,6 +6,7 @@ How to reach Kafka is in `schemas/kafka_settings.py`. What each loop does with i
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from datetime import timedelta
@@ -108,8 +109,12 @@ class ConsumerSettings(KafkaSettings):
     """Of /healthz, /readyz and /metrics; 0 for any free one."""
     stop_timeout: float = Field(default=20.0, gt=0, le=300)
     """Seconds for what is in hand when told to stop; below the pod's termination grace."""
-    worker: str = Field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}", min_length=1, max_length=200)
-    """Names this process in claims and leases."""
+    worker: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
+        min_length=1,
+        max_length=200,
+    )
+    """Names this process in claims and leases. No two that run may share one: with the same they would both publish."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
