@@ -18,7 +18,7 @@ from consumer.audit.asked import Source, history_from, moment
 from consumer.audit.explain import Explain, Explanation
 from consumer.audit.explain_view import print_json, show
 from consumer.audit.history import History
-from consumer.audit.running import ask
+from consumer.audit.running import CANNOT, ask
 from consumer.audit.settings import AuditSettings
 from consumer.settings import read_settings
 
@@ -33,7 +33,9 @@ def explain_command(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell one evaluation's whole story, each line with its source. Exits with 1 when nothing is known of it."""
+    """Tell one evaluation's whole story, each line with its source. Exits with 1 when nothing is known of it, and with
+    2 when that is only because a source could not be read.
+    """
     settings = read_settings(AuditSettings)
     explanation = ask(explained(settings, evaluation_id, moment(since, datetime.now(UTC)), patience))
     if as_json:
@@ -41,7 +43,7 @@ def explain_command(
     else:
         show(explanation, Console(highlight=False))
     known = explanation.entries or (explanation.stored and explanation.stored.evaluation)
-    sys.exit(0 if known else 1)
+    sys.exit(0 if known else CANNOT if explanation.unread else 1)
 
 
 async def explained(

@@ -7,17 +7,17 @@ tell is `story.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from consumer.audit.history import FROM_THE_START, History
 from consumer.audit.progress import Meter
 from consumer.audit.selection import Selection
-from consumer.audit.story import Entry, StoredStory, tell
+from consumer.audit.story import Entry, StoredStory, artifacts, tell
 from consumer.errors import CancellationError
 from consumer.store import audit_reads
 from consumer.store.database import Database
@@ -34,6 +34,8 @@ class Explanation:
     evaluation_id: UUID
     stored: StoredStory | None = None
     entries: list[Entry] = field(default_factory=list)
+    artifacts: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    """State and report of each cleanup."""
     read: list[str] = field(default_factory=list)
     """Sources that were read to the end."""
     unread: dict[str, str] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Explain:
 
             await self._ask(name, ask_history, found)
         found.entries = tell(found.stored, records)
+        found.artifacts = list(artifacts(found.stored, records))
         return found
 
     async def _ask(self, name: str, work: Callable[[], Awaitable[None]], found: Explanation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from consumer.audit.archive_keys import data_prefix
 from consumer.audit.explain import Explanation
-from consumer.audit.story import Entry, artifacts
+from consumer.audit.story import Entry
 from consumer.audit.wording import plain
 
 _STYLES: Final = {
@@ -82,15 +83,21 @@ def _summary(explanation: Explanation) -> str:
 
 
 def _show_artifacts(explanation: Explanation, console: Console) -> None:
-    for state, report in artifacts(explanation.stored.cancellations if explanation.stored else ()):
-        deleted = f"{report.get('deleted_count', 0)} deleted ({report.get('deleted_bytes', 0):,} bytes)"
-        left = f"{report.get('kept_count', 0)} kept on purpose, {report.get('failed_count', 0)} left over"
-        console.print(Text(f"Artifacts: {state}; {deleted}, {left}."))
-        kept = report.get("kept") or []
+    for state, report in explanation.artifacts:
+        deleted = f"{_count(report, 'deleted_count')} deleted ({_count(report, 'deleted_bytes')} bytes)"
+        left = f"{_count(report, 'kept_count')} kept on purpose, {_count(report, 'failed_count')} left over"
+        console.print(Text(plain(f"Artifacts: {state}; {deleted}, {left}.")))
+        kept = report.get("kept")
+        kept = [item for item in kept if isinstance(item, dict)] if isinstance(kept, list) else []
         for item in kept[:_KEPT_SHOWN]:
             console.print(Text(plain(f"  {item.get('key')}: {item.get('why')}")))
         if len(kept) > _KEPT_SHOWN:
             console.print(f"  and {len(kept) - _KEPT_SHOWN} more")
+
+
+def _count(report: Mapping[str, Any], name: str) -> str:
+    number = report.get(name, 0)
+    return f"{number:,}" if isinstance(number, int) else "?"
 
 
 def print_json(explanation: Explanation) -> None:
@@ -101,7 +108,7 @@ def print_json(explanation: Explanation) -> None:
         "timeline": [
             {"at": e.at, "what": e.what, "detail": e.detail, "sources": list(e.sources)} for e in explanation.entries
         ],
-        "artifacts": [{"state": s, **r} for s, r in artifacts(stored.cancellations if stored else ())],
+        "artifacts": [{"state": state, **report} for state, report in explanation.artifacts],
         "remarks": explanation.remarks,
         "read": explanation.read,
         "unread": explanation.unread,

@@ -38,6 +38,8 @@ class Facts:
     acts_for: tuple[str, ...] = ()
     """The teams a command's actor names."""
     actor: str | None = None
+    actor_kind: str | None = None
+    """`user` or `service`."""
     reason: str | None = None
     decisions: tuple[str, ...] = ()
     code: str | None = None
@@ -95,6 +97,7 @@ def _of_message(kind: str, attributes: dict[str, str], data: dict[str, Any]) -> 
         team=_text(data.get("team_id")),
         acts_for=tuple(t for t in teams if isinstance(t, str)) if isinstance(teams, list) else (),
         actor=_text(asked_by.get("id")),
+        actor_kind=_text(asked_by.get("kind")),
         reason=_text(data.get("reason")),
         decisions=(*decisions, code) if decisions and code else decisions,
         code=code,

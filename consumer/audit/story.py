@@ -14,7 +14,8 @@ import orjson
 
 from consumer.audit.archived import place, position_of, time_of
 from consumer.audit.facts import facts_of
-from consumer.audit.wording import describe, plain, title
+from consumer.audit.told import evidence_of
+from consumer.audit.wording import asked, describe, plain, proof, title
 from consumer.store.database import Row
 from schemas.records import RawRecord
 
@@ -52,7 +53,13 @@ class StoredStory:
 
 def tell(stored: StoredStory | None, records: Mapping[RawRecord, Sequence[str]]) -> list[Entry]:
     """The story in the order of time. `records`: each with the places it was read from."""
-    entries = [_of_record(record, sources) for record, sources in records.items()]
+    inbox = {} if stored is None else {(r["topic"], r["partition"], r["offset"]): r for r in stored.commands}
+    entries = []
+    for record, sources in records.items():
+        row = inbox.pop(position_of(record), None)
+        entries.append(_of_record(record, [*sources, *(() if row is None else (_commands_row(row),))]))
+    # Of what no record is left, the inbox still knows who asked and why.
+    entries += [_asked(row) for row in inbox.values()]
     if stored is not None:
         entries += _of_rows(stored)
     return sorted(entries, key=lambda entry: entry.at)
@@ -64,6 +71,18 @@ def _of_record(record: RawRecord, sources: Sequence[str]) -> Entry:
     if facts.sequence:
         detail += f" (sequence {plain(facts.sequence, 20)})"
     return Entry(at=time_of(record), what=title(facts), detail=detail, sources=(place(position_of(record)), *sources))
+
+
+def _asked(row: Row) -> Entry:
+    where = place((row["topic"], row["partition"], row["offset"]))
+    detail = asked(row["actor_kind"], row["actor_id"], row["reason"], cleanup=row["cleanup_artifacts"])
+    return Entry(
+        at=row["received_at"], what="cancel", detail=plain(detail), sources=(f"{where} (not read)", _commands_row(row))
+    )
+
+
+def _commands_row(row: Row) -> str:
+    return f"table commands ({row['source']}, {row['id']})"
 
 
 def _of_rows(stored: StoredStory) -> Iterator[Entry]:
@@ -83,7 +102,7 @@ def _of_rows(stored: StoredStory) -> Iterator[Entry]:
 
 
 def _of_command(row: Row) -> Entry:
-    source = (f"table commands ({row['source']}, {row['id']})",)
+    source = (_commands_row(row),)
     if row["decision"] is None:
         detail = "waits for its evaluation's row, which another session holds"
         return Entry(at=row["received_at"], what="undecided", detail=detail, sources=source)
@@ -96,6 +115,9 @@ def _of_command(row: Row) -> Entry:
 
 def _of_cancellation(row: Row, errors: Sequence[Row]) -> Iterator[Entry]:
     source = (f"table cancellations ({row['id']})",)
+    wish = asked(row["actor_kind"], row["actor_id"], row["reason"], cleanup=row["cleanup_state"] != "not_requested")
+    opened = f"cancellation {row['id']} {wish}; was {row['status_before']}"
+    yield Entry(at=row["accepted_at"], what="opened", detail=plain(opened), sources=source)
     if row["intent_at"] is not None:
         detail = f"from here on the Job may be deleted; cluster {row['cluster']}"
         yield Entry(at=row["intent_at"], what="deleting", detail=plain(detail), sources=source)
@@ -106,11 +128,18 @@ def _of_cancellation(row: Row, errors: Sequence[Row]) -> Iterator[Entry]:
         yield Entry(at=error["at"], what="error", detail=plain(detail), sources=(where,))
     yield from _of_evidence(_json(row["evidence"]), source)
     if row["ended_at"] is not None:
-        detail = f"{row['phase']}; attempts: {row['attempts']}; commands that share it: {1 + row['joined']}"
-        yield Entry(at=row["ended_at"], what="ended", detail=detail, sources=source)
+        detail = f"{_end(row)}; attempts: {row['attempts']}; commands that share it: {1 + row['joined']}"
+        yield Entry(at=row["ended_at"], what="ended", detail=plain(detail), sources=source)
     else:
         detail = f"{row['phase']}; attempts: {row['attempts']}; this is when the next one is due"
         yield Entry(at=row["next_attempt_at"], what="open", detail=detail, sources=source)
+
+
+def _end(row: Row) -> str:
+    if row["phase"] == "failed":
+        return f"failed: {row['last_error_code']}: {row['last_error_text']}"
+    evidence = evidence_of(row)
+    return f"{row['phase']}: {proof(None if evidence is None else evidence.model_dump())}"
 
 
 def _of_evidence(evidence: Mapping[str, Any], source: tuple[str, ...]) -> Iterator[Entry]:
@@ -136,11 +165,16 @@ def _of_message(row: Row) -> Entry:
     )
 
 
-def artifacts(rows: Iterable[Row]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """State and report of each cleanup that was wished for."""
-    for row in rows:
-        if row["cleanup_state"] != "not_requested":
-            yield row["cleanup_state"], _json(row["cleanup_report"])
+def artifacts(stored: StoredStory | None, records: Iterable[RawRecord]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """State and report of each cleanup that was wished for; from the events where Postgres could not be asked."""
+    if stored is not None:
+        for row in stored.cancellations:
+            if row["cleanup_state"] != "not_requested":
+                yield row["cleanup_state"], _json(row["cleanup_report"])
+        return
+    told = {facts.id: facts for facts in map(facts_of, records) if facts.type == "EvaluationArtifactsCleaned"}
+    for facts in told.values():
+        yield str(facts.data.get("state")), facts.data
 
 
 def _json(text: str | None) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from schemas.events import (
     EvaluationCancelAccepted,
     EvaluationCancelFailed,
     EvaluationCancelled,
+    Evidence,
 )
 
 _CLEANED: Final = (
@@ -33,7 +34,6 @@ _CLEANED: Final = (
     "aborted_uploads",
     "versions_retained",
 )
-_UNREADABLE: Final = "what cannot be read"
 
 
 def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
@@ -50,7 +50,7 @@ def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
             expected |= _asked(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
             expected |= _ended("cancelled", event.cancelled_at, event)
             expected |= {"cleanup wished for": event.cleanup_artifacts, "evidence": event.evidence}
-            found["evidence"] = _evidence(row)
+            found["evidence"] = evidence_of(row)
         case EvaluationCancelFailed() as event:
             expected |= _asked(event) | _ended("failed", event.failed_at, event)
             expected |= {"last_error_code": event.code, "last_error_text": event.detail}
@@ -81,12 +81,12 @@ def _ended(phase: str, at: datetime, event: EvaluationCancelled | EvaluationCanc
     return {"phase": phase, "ended_at": at, "commands": event.command_count}
 
 
-def _evidence(row: Row) -> object:
-    """As it would be published; a forger may have left anything there."""
+def evidence_of(row: Row) -> Evidence | None:
+    """As it would be published; None for what is no evidence: a forger may have left anything there."""
     try:
         return published_evidence(load_evidence(row["evidence"]))
     except (ValidationError, ValueError, TypeError):
-        return _UNREADABLE
+        return None
 
 
 def _cleaned(report: Mapping[str, Any]) -> dict[str, Any]:

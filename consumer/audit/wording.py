@@ -26,7 +26,7 @@ def describe(facts: Facts) -> str:
     data = facts.data if isinstance(facts.data, dict) else {}
     match facts.type:
         case "EvaluationCancelled":
-            text = _evidence(data.get("evidence"))
+            text = proof(data.get("evidence"))
         case "EvaluationArtifactsCleaned":
             text = (
                 f"{data.get('state')}: {data.get('deleted_count')} deleted, {data.get('kept_count')} kept,"
@@ -39,8 +39,14 @@ def describe(facts: Facts) -> str:
         case "DeadLetter":
             text = f"{facts.code}: {data.get('field')} {data.get('problem')}"
         case _:
-            text = f"by {facts.actor or 'nobody known'}{'' if facts.reason is None else f': {facts.reason}'}"
+            text = asked(facts.actor_kind, facts.actor, facts.reason, cleanup=data.get("cleanup_artifacts") is True)
     return plain(text)
+
+
+def asked(kind: str | None, actor: str | None, reason: str | None, *, cleanup: bool) -> str:
+    """Who wants what, and why."""
+    who = " ".join(word for word in (kind, actor) if word) or "nobody known"
+    return f"by {who}{', artifacts too' if cleanup else ''}{'' if reason is None else f': {reason}'}"
 
 
 def _since(data: dict[str, Any]) -> str:
@@ -48,7 +54,8 @@ def _since(data: dict[str, Any]) -> str:
     return "" if ended is None else f"({data.get('status')} since {ended})"
 
 
-def _evidence(evidence: Any) -> str:
+def proof(evidence: Any) -> str:
+    """Evidence as an event holds it, in words."""
     if not isinstance(evidence, dict):
         return "without evidence"
     finished = evidence.get("job_finished")

@@ -72,6 +72,10 @@ async def test_explain_tells_the_story_and_knows_when_there_is_none(history: His
     code, out, _ = await audit(env, "explain", "00000000-0000-4000-8000-000000000000")
     assert code == 1
     assert "There is no such evaluation" in out
+    blind = environment(history.settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    code, out, _ = await audit(blind, "explain", "00000000-0000-4000-8000-000000000000", "--json")
+    assert code == 2, "nothing is known, but not everything was read"
+    assert list(json.loads(out)["unread"]) == ["kafka"]
 
 
 async def test_replay_prints_lines_and_refuses_the_systems_own_topics(history: History) -> None:

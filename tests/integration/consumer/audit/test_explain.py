@@ -36,19 +36,25 @@ async def test_the_whole_story_is_told_with_its_sources(history: History) -> Non
     assert told.unread == {}
     assert told.read == ["postgres", "kafka", "archive"]
     whats = [entry.what for entry in told.entries]
-    for what in ("cancel", "decided", "deleting", "accepted", "ended", "cancelled", "artifacts cleaned"):
+    for what in ("cancel", "decided", "opened", "deleting", "accepted", "ended", "cancelled", "artifacts cleaned"):
         assert whats.count(what) == 1, what
     assert whats.count("recorded") == 3
     assert whats.count("pod gone") == whats.count("pod seen") == 2
     assert [e.at for e in told.entries] == sorted(e.at for e in told.entries)
     cancel = next(e for e in told.entries if e.what == "cancel")
-    assert cancel.detail == "by ada: wrong model"
+    assert cancel.detail == "by user ada, artifacts too: wrong model"
     assert cancel.sources[0].startswith(f"{history.settings.topics.commands}[")
     assert cancel.sources[1] == "kafka"
     assert cancel.sources[2] in history.objects
+    assert cancel.sources[3].startswith("table commands (/audit-tests, ")
     decided = next(e for e in told.entries if e.what == "decided")
     assert decided.detail == "accepted: saw starting of team team-1, no fence; rules version 1"
     assert decided.sources[0].startswith("table commands (/audit-tests, ")
+    opened = next(e for e in told.entries if e.what == "opened")
+    assert opened.detail.endswith(" by user ada, artifacts too: wrong model; was starting")
+    ended = next(e for e in told.entries if e.what == "ended")
+    assert ended.detail.startswith("cancelled: job ")
+    assert "2 pods seen gone" in ended.detail
     text = shown(told)
     assert "It is cancelled, of team team-1; Job" in text
     assert "Artifacts: " in text
@@ -60,7 +66,7 @@ async def test_a_failure_is_told_with_its_reason(history: History) -> None:
     told = await story(history.settings, history.owned)
     failed = next(e for e in told.entries if e.what == "failed")
     assert "owned_by" in failed.detail
-    assert next(e for e in told.entries if e.what == "ended").detail.startswith("failed")
+    assert next(e for e in told.entries if e.what == "ended").detail.startswith("failed: owned_by: ")
 
 
 async def test_a_rejection_and_a_dead_letter_are_part_of_the_story(history: History) -> None:
@@ -103,7 +109,24 @@ async def test_a_source_that_is_away_is_named_and_the_others_tell_the_story(hist
     whats = {entry.what for entry in told.entries}
     assert "cancelled" in whats
     assert ("decided" in whats) == (away != "postgres")
+    assert [state for state, _ in told.artifacts] == ["done"], "deleted and kept are told by events too"
     assert f"Not read: {away}" in shown(told)
+
+
+async def test_postgres_alone_still_says_who_asked_and_why(history: History, copy: str) -> None:
+    """When topics have expired and there is no archive; and when the inbox has forgotten, too."""
+    alone = history.on(copy).model_copy(update=AWAY["kafka"] | AWAY["archive"])
+    told = await story(alone, history.running)
+    cancel = next(e for e in told.entries if e.what == "cancel")
+    assert cancel.detail == "by user ada, artifacts too: wrong model"
+    assert cancel.sources[0].endswith(" (not read)")
+    connection = await asyncpg.connect(copy)
+    await connection.execute("TRUNCATE evaluation_cancel.commands, evaluation_cancel.messages")
+    await connection.close()
+    told = await story(alone, history.running)
+    assert "cancel" not in {e.what for e in told.entries}
+    assert "by user ada, artifacts too: wrong model" in next(e for e in told.entries if e.what == "opened").detail
+    assert "pods seen gone" in next(e for e in told.entries if e.what == "ended").detail
 
 
 async def test_everything_away_is_said_and_nothing_made_up(
@@ -132,7 +155,7 @@ async def test_an_object_that_was_altered_is_passed_over_and_said(history: Histo
             await store.create(key, body[:-8] if key == cancel.sources[2] else body)
     told = await story(settings, history.running)
     assert [remark for remark in told.remarks if "altered_object" in remark and cancel.sources[2] in remark]
-    assert next(e for e in told.entries if e.what == "cancel").sources[1:] == ("kafka",)
+    assert next(e for e in told.entries if e.what == "cancel").sources[1:] == ("kafka", cancel.sources[3])
     assert any(e.sources[-1].startswith("data/") for e in told.entries)
 
 
