@@ -1,6 +1,7 @@
 """Around every request: one log line, its metrics, and the count of those in hand, which a stop waits for.
 
-A log line has neither token nor body nor query. While stopping, new requests are told to go elsewhere.
+A log line has neither token nor body nor query, nor a part of a path that is longer than any of ours: it may be a
+token in the wrong place. While stopping, new requests are told to go elsewhere.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from producer.endpoint.metrics import Metrics
 _log = structlog.get_logger(__name__)
 CLIENT_GONE: Final = 499
 _LONGEST_PATH: Final = 200
+_LONGEST_PART: Final = 47
+"""`urn:uuid:{…}` is the longest of a path of ours; no token is so short."""
 _WATCHED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for every few seconds by machines: not logged, and answered while stopping."""
 
@@ -83,8 +86,12 @@ class Traffic:
             "Answered a request.",
             action="request",
             method=scope["method"][:20],
-            path=scope["path"][:_LONGEST_PATH],
+            path=_told(scope["path"]),
             status=status,
             seconds=round(seconds, 4),
             **told,
         )
+
+
+def _told(path: str) -> str:
+    return "/".join(part if len(part) <= _LONGEST_PART else "…" for part in path.split("/"))[:_LONGEST_PATH]

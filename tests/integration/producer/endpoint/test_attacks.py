@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.local.issuer import Issuer, SigningKey, issuer
 from tests.integration.producer.endpoint.service import TEAM, Service
+from tests.integration.producer.endpoint.sockets import connection, head
+from tests.waiting import until
 
 HOUR = 3600
 STRANGER = SigningKey("RS256")
@@ -225,6 +227,33 @@ async def test_another_issuer_of_the_same_key_id_is_not_believed(served: Service
         other.keys[-1].id = served.tokens.keys[-1].id
         token = other.token("ada", [TEAM], iss=served.tokens.issuer)
         assert (await ask(served, f"Bearer {token}", uuid.uuid4())).status_code == 401
+
+
+async def test_odd_paths_make_one_line_each_and_tell_no_token(served: Service) -> None:
+    token = served.tokens.token("ada", [TEAM])
+    mark = uuid.uuid4().hex
+    forged = "%0d%0a%7B%22action%22%3A%22request%22%2C%22status%22%3A200%7D%0a"
+    paths = (
+        f"/{mark}?access_token={token}",
+        f"/{mark}/v1/evaluations/{token}/cancel",
+        f"/{mark}/{forged}",
+        f"/{mark}/%1b%5b31m%00%ff%e2%80%a8",
+        f"/{mark}/" + "a/" * 5000,
+    )
+    for path in paths:
+        async with connection(served.url) as client:
+            await client.send(head("POST", path, authorization=f"Bearer {token}"))
+            assert await client.status() == 404
+    async with connection(served.url) as client:
+        await client.send(head("POST", f"/v1/evaluations/{token}/cancel", authorization=f"Bearer {token}"))
+        assert await client.status() == 422
+    await until(lambda: served.endpoint.child.log.read_text().count(mark) >= len(paths))
+    log = served.endpoint.child.log.read_text()
+    lines = [json.loads(line) for line in log.splitlines() if mark in line]
+    assert [(line["action"], line["status"]) for line in lines] == [("request", 404)] * len(paths)
+    assert all(len(line["path"]) <= 200 for line in lines)
+    assert all(part not in log for part in token.split("."))
+    assert log.isascii(), "a terminal may be led astray"
 
 
 async def test_neither_tokens_nor_bodies_are_in_the_log(served: Service) -> None:
