@@ -6,7 +6,7 @@ No I/O and no rules here: `teardown.py` makes the outcomes, `store/` reads and w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -77,6 +77,8 @@ class ClaimedCancellation:
     evidence: TeardownEvidence = field(default_factory=TeardownEvidence)
     deadline: float
     """`time.monotonic()` after which no remote write may start: the lease's end less the longest call."""
+    clock_ahead: timedelta = timedelta(0)
+    """How far the database's clock was ahead of ours at the claim: ages are counted by the database's, like leases."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +45,7 @@ class TeardownStore:
         call_margin: timedelta,
         cleanup_deadline: timedelta,
         ended: Callable[[], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`ended` is called after outcomes were recorded: there is something to publish, perhaps to clean up."""
         self._database = database
@@ -52,6 +53,7 @@ class TeardownStore:
         self._call_margin = call_margin
         self._cleanup_deadline = cleanup_deadline
         self._ended = ended
+        self._now = now
 
     async def claim_cancellations(
         self, *, clusters: Sequence[str], worker: str, limit: int, lease: timedelta
@@ -62,7 +64,11 @@ class TeardownStore:
         async with self._database.transaction() as tx:
             rows = await cancellations.claim(tx, clusters, worker, limit, lease)
             jobs = await cancellations.jobs(tx, [r["evaluation_id"] for r in rows]) if rows else {}
-        return [_claimed(row, jobs.get(row["evaluation_id"], {}), deadline) for row in rows]
+        now = self._now()
+        return [
+            _claimed(row, jobs.get(row["evaluation_id"], {}), deadline=deadline, clock_ahead=row["claimed_at"] - now)
+            for row in rows
+        ]
 
     async def record_intents(self, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
         """From the commit of this on, something may have been deleted."""
@@ -127,7 +133,9 @@ async def record_end(
     await outbox.add(tx, messages)
 
 
-def _claimed(row: Mapping[str, Any], job: Mapping[str, Any], deadline: float) -> ClaimedCancellation:
+def _claimed(
+    row: Mapping[str, Any], job: Mapping[str, Any], *, deadline: float, clock_ahead: timedelta
+) -> ClaimedCancellation:
     return ClaimedCancellation(
         id=row["id"],
         evaluation_id=row["evaluation_id"],
@@ -146,6 +154,7 @@ def _claimed(row: Mapping[str, Any], job: Mapping[str, Any], deadline: float) ->
         refused_since=row["refused_since"],
         evidence=load_evidence(row["evidence"]),
         deadline=deadline,
+        clock_ahead=clock_ahead,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -64,12 +64,15 @@ class Offer:
         self._claimed: list[ClaimedCancellation] = []
 
     def choose(self, openings: Sequence[Opening], jobs: Mapping[UUID, Mapping[str, Any]], now: datetime) -> list[bool]:
-        """Which of the cancellations are to be opened claimed; `jobs` are the evaluations' rows."""
+        """Which of the cancellations are to be opened claimed; `jobs` are the evaluations' rows, `now` the database's
+        time.
+        """
         if self._taker is None:
             return [False] * len(openings)
         chosen = self._taker.reserve([o.cluster for o in openings])
+        ahead = now - datetime.now(UTC)
         self._claimed += [
-            _claimed(opening, jobs[opening.evaluation_id], now, self._deadline)
+            _claimed(opening, jobs[opening.evaluation_id], now, deadline=self._deadline, clock_ahead=ahead)
             for opening, taken in zip(openings, chosen, strict=True)
             if taken
         ]
@@ -88,7 +91,9 @@ class Offer:
             self._taker.free([row.cluster for row in self._claimed])
 
 
-def _claimed(opening: Opening, job: Mapping[str, Any], now: datetime, deadline: float) -> ClaimedCancellation:
+def _claimed(
+    opening: Opening, job: Mapping[str, Any], now: datetime, *, deadline: float, clock_ahead: timedelta
+) -> ClaimedCancellation:
     return ClaimedCancellation(
         id=opening.id,
         evaluation_id=opening.evaluation_id,
@@ -104,4 +109,5 @@ def _claimed(opening: Opening, job: Mapping[str, Any], now: datetime, deadline: 
         intent_at=None,
         refused_since=None,
         deadline=deadline,
+        clock_ahead=clock_ahead,
     )

@@ -212,7 +212,7 @@ class Teardown:
                 lane.jobs,
                 intent.record,
                 rules=self._rules,
-                now=self._now,
+                now=lambda: self._now() + row.clock_ahead,
                 seen_pods=lane.sightings.pods_of,
             )
         except Exception as error:  # noqa: BLE001  # a worker must outlive whatever one row does to it

@@ -65,7 +65,7 @@ UPDATE evaluation_cancel.cancellations c
 SET attempts = c.attempts + 1, claimed_by = $2, next_attempt_at = now() + $4::interval
 FROM due WHERE c.id = due.id
 RETURNING c.id, c.evaluation_id, c.team_id, c.attempts, c.looks, c.errors, c.phase, c.status_before, c.cluster,
-    c.accepted_at, c.intent_at, c.refused_since, c.evidence
+    c.accepted_at, c.intent_at, c.refused_since, c.evidence, now() AS claimed_at
 """
 
 JOBS = """

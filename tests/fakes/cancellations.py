@@ -38,6 +38,7 @@ class Stored:
     evidence: TeardownEvidence = field(default_factory=TeardownEvidence)
     due: float = 0.0
     claimed_by: str | None = None
+    clock_ahead: timedelta = timedelta(0)
     ended: Gone | Failed | None = None
     history: list[Outcome] = field(default_factory=list)
 
@@ -177,4 +178,5 @@ def _claimed(row: Stored, deadline: float) -> ClaimedCancellation:
         refused_since=row.refused_since,
         evidence=replace(row.evidence),
         deadline=deadline,
+        clock_ahead=row.clock_ahead,
     )

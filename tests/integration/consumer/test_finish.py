@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import orjson
 
 from consumer.cancellations import ClaimedCancellation, Gone, Outcome, PodGone, Retry, StillStopping, TeardownEvidence
+from consumer.finish import TeardownStore
 from consumer.finisher import Finisher
 from consumer.outcome_events import OutcomeEvents
 from consumer.resolve import Resolution, resolve
@@ -125,6 +126,20 @@ async def test_our_lease_ends_before_the_database_gives_the_row_to_another(ledge
         "SELECT extract(epoch FROM next_attempt_at - now()) FROM evaluation_cancel.cancellations"
     )
     assert row.deadline - time.monotonic() < left
+
+
+async def test_a_claim_tells_how_far_the_databases_clock_is_from_ours(ledger: Ledger) -> None:
+    wrong = TeardownStore(
+        ledger.database,
+        EVENTS,
+        call_margin=timedelta(seconds=5),
+        cleanup_deadline=timedelta(hours=1),
+        ended=lambda: None,
+        now=lambda: datetime.now(UTC) + timedelta(hours=1),
+    )
+    await ledger.send(command(await ledger.evaluation()))
+    [row] = await wrong.claim_cancellations(clusters=["c1"], worker="w", limit=1, lease=LEASE)
+    assert abs(row.clock_ahead + timedelta(hours=1)) < timedelta(minutes=1)
 
 
 async def test_waking_makes_waiting_rows_due_and_leaves_claimed_ones(ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -274,6 +274,15 @@ async def test_metrics_hear_of_every_attempt() -> None:
     assert {cluster for cluster, _, _ in seen} == {"local"}
     assert isinstance(rows[0].ended, Failed)
     assert loop.outcomes == {"Failed": 1, "Gone": 1}
+
+
+async def test_a_clock_of_ours_that_is_wrong_makes_no_job_count_as_never_seen() -> None:
+    """Whether one may still appear is told by the database's clock, which said when it was accepted."""
+    row = stored(job_uid=None, clock_ahead=timedelta(hours=-1))
+    store = MemoryCancellations(row)
+    async with running(store, MemoryJobs(), now=lambda: datetime.now(UTC) + timedelta(hours=1)):
+        await until(lambda: bool(row.history), "it was looked at")
+    assert isinstance(row.history[0], StillStopping)
 
 
 async def test_a_run_that_breaks_off_leaves_the_next_one_all_its_room() -> None:
