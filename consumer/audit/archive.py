@@ -53,6 +53,7 @@ class ArchiveLimits:
     object_bytes: int = 8 * 1024 * 1024
     object_age: float = 300.0
     poll: float = 0.5
+    patience: float = 30.0
 
 
 class Archiver:
@@ -153,11 +154,21 @@ class _Session:
 
     async def catch_up(self) -> None:
         ends = {p: end for p, (_, end) in (await self._begin()).items()}
-        while any(self._segments[p].position < end for p, end in ends.items()):
+        moved_at, left = time.monotonic(), self._left(ends)
+        while left:
             await self._step()
-            if all(self._segments[p].position >= end for p, end in ends.items()):
+            if not self._left(ends):
                 # Another archiver's link can send the reader back once more.
                 await self._write(lambda segment: not segment.is_empty)
+            before, left = left, self._left(ends)
+            if left != before:
+                moved_at = time.monotonic()
+            elif time.monotonic() - moved_at > self._limits.patience:
+                raise TemporaryError("kafka_stalled", f"nothing has come for {self._limits.patience:g} s")
+
+    def _left(self, ends: Mapping[Partition, int]) -> int:
+        """Offsets to read still, or to read again."""
+        return sum(max(0, end - self._segments[p].position) for p, end in ends.items())
 
     async def _begin(self) -> dict[Partition, tuple[int, int]]:
         ends = {p: end for p, (_, end) in (await self._log.bounds()).items()}

@@ -73,6 +73,9 @@ def archiver(settings: AuditSettings, opened: ObjectStore) -> Archiver:
         signer=signer,
         trusted=trusted,
         limits=ArchiveLimits(
-            object_bytes=settings.audit_object_bytes, object_age=settings.audit_object_age, poll=settings.audit_poll
+            object_bytes=settings.audit_object_bytes,
+            object_age=settings.audit_object_age,
+            poll=settings.audit_poll,
+            patience=settings.audit_read_timeout,
         ),
     )

@@ -1,14 +1,10 @@
-"""The archiver against a store and a log in memory: crashes, lost answers and rivals at every moment."""
+"""The archiver against a store and a log in memory. What may happen at any moment is in `test_archive_moments.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from consumer.audit.archive import ArchiveLimits, Archiver
 from consumer.audit.chain import find_head
@@ -16,7 +12,7 @@ from consumer.audit.findings import Findings
 from consumer.audit.object_store import probe
 from consumer.audit.verify_chain import ChainWalk, Verified
 from consumer.errors import Refusal, TemporaryError
-from tests.fakes.audit import CarelessStore, Crash, MemoryLog, MemoryStore, log_of, new_signer, raw_record, trusting
+from tests.fakes.audit import CarelessStore, MemoryLog, MemoryStore, log_of, new_signer, raw_record, trusting
 
 SIGNER = new_signer()
 TRUSTED = trusting(SIGNER)
@@ -116,22 +112,6 @@ async def test_an_object_holds_one_day() -> None:
     assert days == ["1970-01-01", "1970-01-01", "1970-01-02", "1970-01-02", "undated"]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("error", [Crash(), TemporaryError("unreachable", "no answer")])
-async def test_after_a_crash_or_a_lost_answer_at_any_moment_nothing_is_missing_or_doubled(
-    when: str, error: BaseException
-) -> None:
-    whole = MemoryStore()
-    await archiver(whole, log_of(range(12))).run_once()
-    for moment in range(1, whole.creations + 1):
-        store, log = MemoryStore(), log_of(range(12))
-        store.fail_at[moment] = (when, error)
-        with pytest.raises(type(error)):
-            await archiver(store, log).run_once()
-        await archiver(store, log).run_once()
-        assert await archived(store) == list(range(12)), f"after creation {moment}"
-
-
 async def test_a_running_archiver_survives_errors_by_itself() -> None:
     store, log = MemoryStore(), log_of(range(12))
     error = TemporaryError("unreachable", "no answer")
@@ -165,39 +145,6 @@ async def test_ones_own_lost_answer_is_recognised_by_its_bytes() -> None:
     await running.run_once()
     assert running.records == 12
     assert await archived(store) == list(range(12))
-
-
-class Rival(MemoryStore):
-    """Another archiver acts before each creation that a test names."""
-
-    def __init__(self, log: MemoryLog, moments: Iterable[int], limits: ArchiveLimits) -> None:
-        super().__init__()
-        self._rival_log, self._moments, self._limits, self._busy = log, set(moments), limits, False
-
-    async def create(self, key: str, body: bytes) -> bool:
-        if not self._busy and self.creations + 1 in self._moments:
-            self._busy = True
-            with suppress(Refusal):  # it has seen less of the partition than is archived by now
-                await archiver(self, self._rival_log, self._limits).run_once()
-            self._busy = False
-        return await super().create(key, body)
-
-
-@given(
-    moments=st.sets(st.integers(1, 12), min_size=1),
-    theirs=st.integers(100, 900),
-    seen=st.integers(1, 20),
-    at_once=st.integers(1, 7),
-)
-@settings(max_examples=60, deadline=None)
-async def test_two_archivers_leave_no_gap_and_no_overlap(
-    moments: set[int], theirs: int, seen: int, at_once: int
-) -> None:
-    """The rival cuts its objects elsewhere and has seen less or as much of the partition."""
-    rival_log = log_of(range(seen), at_once=at_once)
-    store = Rival(rival_log, moments, ArchiveLimits(object_bytes=theirs))
-    await archiver(store, log_of(range(20), absent=[20, 21])).run_once()
-    assert await archived(store) == list(range(20))
 
 
 async def test_a_chain_that_cannot_be_trusted_is_not_continued() -> None:
@@ -258,3 +205,19 @@ async def test_the_probe_tells_a_store_that_keeps_from_one_that_overwrites() -> 
     await probe(store)
     with pytest.raises(Refusal, match="conditional_put_ignored"):
         await probe(CarelessStore())
+
+
+async def test_once_does_not_wait_for_ever_for_a_broker_that_has_gone_silent() -> None:
+    store, log = MemoryStore(), log_of(range(12))
+    original = log.read
+
+    async def read(timeout: float, **rest: Any) -> Any:  # noqa: ASYNC109
+        return [] if store.objects else await original(timeout, **rest)
+
+    log.read = read  # type: ignore[method-assign]
+    with pytest.raises(TemporaryError, match="kafka_stalled"):
+        await archiver(store, log, ArchiveLimits(object_bytes=300, poll=0, patience=0.05)).run_once()
+    assert await archived(store) == list(range(len(await archived(store))))
+    log.read = original  # type: ignore[method-assign]
+    await archiver(store, log).run_once()
+    assert await archived(store) == list(range(12))
