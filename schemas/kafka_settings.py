@@ -6,20 +6,26 @@ Settings of one side only stand with that side: producer/settings.py, consumer/s
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from aiokafka.conn import collect_hosts
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topics
 
 ENVIRONMENT_PREFIX: Final = "EVALUATION_CANCEL_"
+_LAST_PORT: Final = 65535
 
 
 class KafkaSettings(BaseSettings):
     """Read from the environment; a value given in code goes before it."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # it may be a password
     )
 
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", min_length=1)
@@ -48,6 +54,18 @@ class KafkaSettings(BaseSettings):
 
     kafka_ssl_key_file: Path | None = None
     kafka_ssl_key_password: SecretStr | None = None
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: str) -> str:
+        """As aiokafka reads them, which would complain only when it connects, or never."""
+        try:
+            addresses = collect_hosts(servers, randomize=False)
+        except ValueError:
+            addresses = [("", 0, None)]
+        if any(not host or set(host) & {" ", "/"} or not 0 < port <= _LAST_PORT for host, port, _ in addresses):
+            raise ValueError("must be host:port, or several with commas between")
+        return servers
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -107,6 +107,13 @@ class EndpointSettings(ProducerSettings):
     """Seconds for those who wait when told to stop; below the pod's termination grace."""
     endpoint_log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator("endpoint_postgres_dsn")
+    @classmethod
+    def _is_an_address(cls, dsn: SecretStr) -> SecretStr:
+        if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return dsn
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.endpoint_default_wait > self.endpoint_longest_wait:

@@ -21,7 +21,8 @@ from producer.endpoint.store import CommandSeen, StoreUnavailable
 _log = structlog.get_logger(__name__)
 SHARE: Final = 10
 """A query is followed by a pause of so many times its own duration, within the bounds: a tenth of the time at most."""
-OUTAGE_PAUSE: Final = 0.5
+OUTAGE_PAUSE: Final = 1.0
+"""Seconds; as many as lie between two lines about it."""
 IDS_A_QUERY: Final = 5000
 
 
@@ -147,6 +148,10 @@ class Waiting:
                     await self._read()
                 except StoreUnavailable as error:
                     _log.warning("Postgres does not answer: waits go on.", action="answers_delayed", error=str(error))
+                    await asyncio.sleep(OUTAGE_PAUSE)
+                # All who wait depend on this loop, and nobody would hear of its end.
+                except Exception:  # noqa: BLE001
+                    _log.exception("The answers could not be read: waits go on.", action="answers_failed")
                     await asyncio.sleep(OUTAGE_PAUSE)
                 took = time.monotonic() - started
                 await asyncio.sleep(min(self._limits.longest_poll, max(self._limits.shortest_poll, took * SHARE)))

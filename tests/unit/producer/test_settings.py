@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from producer.endpoint.settings import EndpointSettings
 from producer.settings import ProducerSettings
 
 PREFIX = "EVALUATION_CANCEL_"
@@ -53,3 +54,24 @@ def test_sasl_without_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="needs kafka_ssl_certificate_file"):
         ProducerSettings(kafka_ssl_key_file=tmp_path / "key.pem")
+
+
+@pytest.mark.parametrize("servers", ["kafka:9092", "kafka", "a:1,b:2", "[::1]:9092", "10.0.0.1:9092, 10.0.0.2:9092"])
+def test_brokers_are_addresses(servers: str) -> None:
+    assert ProducerSettings(kafka_bootstrap_servers=servers).kafka_bootstrap_servers == servers
+
+
+@pytest.mark.parametrize(
+    "servers", [":::", "kafka:port", "kafka:0", "kafka:99999", "a:1,", "a b:1", "http://a:1", "[::1"]
+)
+def test_what_is_no_address_of_a_broker_is_told_at_the_start(servers: str) -> None:
+    with pytest.raises(ValidationError, match="must be host:port"):
+        ProducerSettings(kafka_bootstrap_servers=servers)
+
+
+def test_a_dsn_that_is_none_is_told_at_the_start_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    issuers = '{"https://i.example": {"jwks_url": "https://i.example/jwks", "audience": "a"}}'
+    set_all(monkeypatch, endpoint_issuers=issuers, endpoint_postgres_dsn="host=db password=hunter2")
+    with pytest.raises(ValidationError, match="must begin with postgresql://") as caught:
+        EndpointSettings()
+    assert "hunter2" not in str(caught.value)

@@ -23,6 +23,7 @@ class FakeStore:
         self.rows: dict[str, CommandSeen] = {}
         self.asked: list[list[str]] = []
         self.away = False
+        self.broken = False
         self.hangs = asyncio.Event()
         self.hangs.set()
 
@@ -32,6 +33,8 @@ class FakeStore:
         await self.hangs.wait()
         if self.away:
             raise StoreUnavailable("away")
+        if self.broken:
+            raise RuntimeError("nobody thought of this")
         return {name: self.rows[name] for name in ids if name in self.rows}
 
 
@@ -90,6 +93,15 @@ async def test_an_outage_ends_no_wait(store: FakeStore) -> None:
     wait = asyncio.create_task(everybody.wait("c1", is_ended, caller="ada", seconds=LONG))
     await until(lambda: len(store.asked) >= 2)
     store.rows["c1"], store.away = seen(phase="cancelled"), False
+    assert await wait == store.rows["c1"]
+
+
+async def test_an_error_that_nobody_thought_of_ends_no_wait(store: FakeStore) -> None:
+    store.broken = True
+    everybody = waiting(store)
+    wait = asyncio.create_task(everybody.wait("c1", is_ended, caller="ada", seconds=LONG))
+    await until(lambda: len(store.asked) >= 2)
+    store.rows["c1"], store.broken = seen(phase="cancelled"), False
     assert await wait == store.rows["c1"]
 
 
