@@ -54,12 +54,25 @@ def _section(title: str, settings: type[BaseModel], inherited: type[BaseModel] |
     fields = {name: field for name, field in settings.model_fields.items() if name not in known}
     in_environment = issubclass(settings, KafkaSettings)
     described = dict(_docstrings(settings))
+    elsewhere = _read_elsewhere(title) if in_environment else {}
     lines = [f"## {title}", "", "| name | default | meaning |", "|---|---|---|"]
     for name, field in fields.items():
         shown = name.upper() if in_environment else name
-        meaning = " ".join(part for part in (described.get(name, ""), _bounds(field.metadata)) if part)
+        said = (described.get(name, ""), _bounds(field.metadata), elsewhere.get(name, ""))
+        meaning = " ".join(part for part in said if part)
         lines.append(f"| `{shown}` | {_default(field)} | {_escaped(meaning)} |")
     return "\n".join([*lines, ""])
+
+
+def _read_elsewhere(title: str) -> dict[str, str]:
+    """What to say of names that another section's processes read too, with a default of their own."""
+    return {
+        name: f"**The same variable as under “{other}”**, which has a default and bounds of its own: set it for each "
+        "process alone."
+        for other, settings, inherited in SECTIONS
+        if other != title and inherited is KafkaSettings
+        for name in settings.model_fields.keys() - inherited.model_fields.keys()
+    }
 
 
 def _docstrings(settings: type[BaseModel]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ class ProducerSettings(KafkaSettings):
     """Seconds until a command that Kafka did not acknowledge is said to be of unknown outcome."""
 
     connect_timeout: float = Field(default=30.0, gt=0, le=600)
-    """Seconds to go on trying to reach Kafka at start."""
+    """Seconds to go on trying to reach Kafka at start. The endpoint's too."""
 
     stop_timeout: float = Field(default=5.0, gt=0, le=60)
-    """Seconds for what is still being sent, and for hanging up, at the end."""
+    """Seconds for what is still being sent to Kafka, and for hanging up, at the end. The endpoint's too."""

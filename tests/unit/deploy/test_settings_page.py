@@ -2,6 +2,9 @@
 
 import re
 
+import re
+from collections import Counter
+
 from deploy.settings_page import PAGE, page
 
 
@@ -19,3 +22,11 @@ def test_every_setting_of_a_process_has_a_meaning_or_says_it_by_its_name() -> No
 def test_no_default_is_a_secret() -> None:
     assert "SecretStr" not in page()
     assert "**" not in page()
+
+
+def test_a_name_that_two_kinds_of_process_read_says_so_in_both_places() -> None:
+    rows = [line for line in page().splitlines() if re.match(r"\| `[A-Z_]+` \|", line)]
+    names = Counter(row.split("`")[1] for row in rows)
+    twice = [row for row in rows if names[row.split("`")[1]] > 1]
+    assert len(twice) >= 4
+    assert all("The same variable as under" in row for row in twice)
