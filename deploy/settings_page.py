@@ -67,7 +67,7 @@ def _section(title: str, settings: type[BaseModel], inherited: type[BaseModel] |
 def _read_elsewhere(title: str) -> dict[str, str]:
     """What to say of names that another section's processes read too, with a default of their own."""
     return {
-        name: f"**The same variable as under “{other}”**, which has a default and bounds of its own: set it for each "
+        name: f"The same variable as under “{other}”, which has a default and bounds of its own: set it for each "
         "process alone."
         for other, settings, inherited in SECTIONS
         if other != title and inherited is KafkaSettings

@@ -1,8 +1,6 @@
 """docs/settings.md says what the settings classes say."""
 
 import re
-
-import re
 from collections import Counter
 
 from deploy.settings_page import PAGE, page
