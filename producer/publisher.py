@@ -154,6 +154,8 @@ class Publisher:
                         producer = await self._current()
                         return await self._send(producer, record, command_id)
                     except _REFUSALS as error:
+                        if last is not None:  # an earlier try may have arrived
+                            raise PublishUnknown(command_id, f"Kafka said {last!r}, and then {error!r}") from error
                         raise PublishRefused(command_id, f"Kafka refused the command: {error!r}") from error
                     except (KafkaError, OSError) as error:
                         last = error

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OutOfOrderSequenceNumber
+from aiokafka.errors import OutOfOrderSequenceNumber, RequestTimedOutError, TopicAuthorizationFailedError
 
 from producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
 from producer.publisher import Publisher, Receipt
@@ -95,6 +95,21 @@ async def test_a_definite_refusal_is_no_unknown_outcome(stand: Any, topics: Any)
         with pytest.raises(PublishRefused) as caught:
             await sender.cancel(uuid4(), ADA, command_id="too-large")
     assert caught.value.command_id == "too-large"
+
+
+async def test_a_refusal_after_a_try_that_may_have_arrived_is_of_unknown_outcome(
+    stand: Any, topics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [RequestTimedOutError(), TopicAuthorizationFailedError()]
+
+    async def fail(*_arguments: Any) -> Receipt:
+        raise errors.pop(0)
+
+    async with publisher(stand.kafka.bootstrap_servers, topics, publish_timeout=PATIENCE) as sender:
+        monkeypatch.setattr(sender, "_send", fail)
+        with pytest.raises(PublishUnknown):
+            await sender.cancel(uuid4(), ADA)
+    assert errors == []
 
 
 async def test_without_a_broker_the_start_ends_within_its_time() -> None:
