@@ -32,12 +32,14 @@ class Report:
     """Sums over one time. Durations are seconds."""
 
     since: datetime | None
-    before: datetime | None
+    before: datetime
     source: str
+    first_at: datetime | None = None
+    """Kafka's time of the first event that was counted."""
     decisions: Counter[str] = field(default_factory=Counter)
     """`accepted`, `joined`, and the codes of rejections."""
     outcomes: Counter[str] = field(default_factory=Counter)
-    """`cancelled`, `failed`, and `open` for those accepted in this time without an outcome in it."""
+    """`cancelled`, `failed`, and `open` for those accepted in this time that did not end in it."""
     teams: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(team, `accepted`, `cancelled` or `failed`)."""
     actors: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -75,7 +77,9 @@ class Counting:
         if identity in self._seen:
             return
         self._seen.add(identity)
-        self._count(event, f"{time_of(record):%Y-%m-%d}")
+        at = time_of(record)
+        self._report.first_at = min(at, self._report.first_at or at)
+        self._count(event, f"{at:%Y-%m-%d}")
 
     def end(self) -> None:
         """Nothing more comes."""
@@ -120,7 +124,8 @@ class Counting:
 
 async def count(history: History, topic: str, selection: Selection, progress: Progress) -> Report:
     """The report on the events of this time."""
-    report = Report(since=_moment(selection.since_ms), before=_moment(selection.before_ms), source=history.name)
+    before = _moment(selection.before_ms) or datetime.now(UTC)
+    report = Report(since=_moment(selection.since_ms), before=before, source=history.name)
     counting = Counting(report)
     matches = selection.matcher()
     async for piece in history.pieces([topic], selection, progress, FROM_THE_START):

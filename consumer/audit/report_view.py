@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from consumer.audit.report import Report, percentile
+from consumer.audit.report_plots import SHARES
 from consumer.audit.wording import plain
 
-SHARES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+OPEN: Final = "open at the end"
+"""Accepted in this time, and not ended in it."""
 _MOST: Final = 25
 """Rows of a table by team or actor; the rest is summed up."""
 
@@ -29,16 +31,16 @@ class Sheet:
 
 
 def span(report: Report) -> str:
+    first = "" if report.first_at is None else f"; the first event is of {report.first_at:%Y-%m-%d %H:%M:%SZ}"
     since = "the beginning" if report.since is None else f"{report.since:%Y-%m-%d %H:%M:%SZ}"
-    before = "now" if report.before is None else f"{report.before:%Y-%m-%d %H:%M:%SZ}"
-    return f"{since} to {before}, from {report.source}"
+    return f"{since} to {report.before:%Y-%m-%d %H:%M:%SZ}, from {report.source}{first}"
 
 
 def sheets(report: Report) -> list[Sheet]:
     """All tables that have rows."""
     found = [
         _counted("Decisions", "decision", report.decisions),
-        _counted("Outcomes", "outcome", report.outcomes),
+        _counted("Outcomes", "outcome", Counter({OPEN if n == "open" else n: c for n, c in report.outcomes.items()})),
         _durations(report),
         _crossed("By team", "team", report.teams, ("accepted", "cancelled", "failed")),
         _crossed("By actor", "actor", report.actors, _decision_order(report)),
@@ -68,14 +70,18 @@ def remarks(report: Report) -> list[str]:
     if not report.decisions and not report.outcomes.total():
         found.append("There were no events in this time.")
     if report.by_hand:
-        found.append(f"{report.by_hand:,} were closed by an operator.")
+        found.append(f"Closed by an operator's hand: {report.by_hand:,}.")
     if report.not_understood:
-        found.append(f"{report.not_understood:,} records could not be understood and are not counted.")
+        found.append(f"Records that could not be understood and are not counted: {report.not_understood:,}.")
+    if report.decisions["joined"]:
+        found.append("Joined commands are told by the outcome that they share: by its time, and without who asked.")
     return found
 
 
-def seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.3f} s" if value < 100 else f"{value:,.0f} s"  # noqa: PLR2004
+def seconds(value: float | None, digits: int = 3) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.{3 if value < 1 else digits}f} s" if value < 100 else f"{value:,.0f} s"  # noqa: PLR2004
 
 
 def _counted(title: str, column: str, counts: Counter[str]) -> Sheet:

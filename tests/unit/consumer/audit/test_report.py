@@ -29,7 +29,7 @@ def event(event: Event, identity: str) -> RawRecord:
 
 
 def counted(*records: RawRecord) -> Report:
-    report = Report(since=None, before=None, source="archive")
+    report = Report(since=None, before=NOON, source="archive")
     counting = Counting(report)
     for record in records:
         counting.count(record)
