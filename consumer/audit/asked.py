@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -47,13 +48,13 @@ def span(since: str | None, before: str | None) -> tuple[int | None, int | None]
     """Milliseconds: the first wanted, and the first no longer wanted."""
     now = datetime.now(UTC)
     first, end = (_milliseconds(moment(text, now)) for text in (since, before))
-    if first is not None and end is not None and first >= end:
-        raise typer.BadParameter(f"--from {since} is not before --to {before}: nothing lies between")
+    if first is not None and first >= (math.floor(now.timestamp() * 1000) if end is None else end):
+        raise typer.BadParameter(f"--from {since} is not before {'now' if before is None else f'--to {before}'}")
     return first, end
 
 
 def _milliseconds(at: datetime | None) -> int | None:
-    return None if at is None else int(at.timestamp() * 1000)
+    return None if at is None else math.floor(at.timestamp() * 1000)
 
 
 def decision_of(name: str | None) -> str | None:

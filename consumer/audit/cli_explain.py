@@ -27,14 +27,15 @@ def explain_command(
     evaluation_id: UUID,
     since: Annotated[
         str | None,
-        typer.Option("--from", help="A time, or an age as 36h; by default an hour before Postgres first knew of it."),
+        typer.Option("--from", help="A time or an age (36h); by default an hour before Postgres first knew of it."),
     ] = None,
     patience: Annotated[float, typer.Option(help="Seconds for each source.", min=1)] = 120.0,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell one evaluation's whole story, each line with its source. Exits with 1 when nothing is known of it, and with
-    2 when that is only because a source could not be read.
+    """Tell one evaluation's whole story, each line with its source.
+
+    Exits with 1 when nothing is known of it, and with 2 when that may be because a source could not be read.
     """
     settings = read_settings(AuditSettings)
     explanation = ask(explained(settings, evaluation_id, moment(since, datetime.now(UTC)), patience))

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from consumer.audit.asked import (
     DECISIONS,
+    TYPES,
     Before,
     Since,
     Source,
@@ -40,7 +41,7 @@ from consumer.settings import read_settings
 Evaluation = Annotated[UUID | None, typer.Option(help="Of this evaluation only.")]
 Team = Annotated[str | None, typer.Option(help="Of this team's evaluations, and commands that act for it.")]
 Actor = Annotated[str | None, typer.Option(help="Asked for by this user or service.")]
-Types = Annotated[list[str] | None, typer.Option("--type", help="Short type; may be given again.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help=f"May be given again. {', '.join(TYPES)}.")]
 Decision = Annotated[str | None, typer.Option(help=f"Events that tell it: {', '.join(DECISIONS)}.")]
 Form = Annotated[str, typer.Option("--as", help=f"One of {', '.join(FORMS)}.")]
 Out = Annotated[Path | None, typer.Option(help="File to write, for jsonl and parquet; else standard output.")]
@@ -115,7 +116,7 @@ class _Asked:
             "topics": self.topics(settings),
             "from": self.since,
             "to": self.before,
-            "evaluation": str(wanted.evaluation),
+            "evaluation": None if wanted.evaluation is None else str(wanted.evaluation),
             "team": wanted.team,
             "actor": wanted.actor,
             "types": sorted(wanted.types),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -41,19 +41,28 @@ def verify_command(
 ) -> None:
     """Verify chain, signatures, decisions and outcomes. Exits with 1 if there is any defect."""
     settings, console = read_settings(AuditSettings), screen()
-    findings, heads = ask(_verify(settings, console, expect=expect, without_postgres=without_postgres))
+    done = ask(_verify(settings, console, expect=expect, without_postgres=without_postgres))
+    findings = done.findings
     if note is not None and not findings.defects:
-        write_heads(note, heads)
+        write_heads(note, done.heads)
     if as_json:
-        _print_json(findings, heads)
+        _print_json(done)
     else:
-        _print(findings, Console(highlight=False))
+        _print(done, Console(highlight=False))
     sys.exit(_DEFECTS if findings.defects else 0)
 
 
-async def _verify(
-    settings: AuditSettings, console: Console, *, expect: Path | None, without_postgres: bool
-) -> tuple[Findings, dict[Partition, Head]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Done:
+    """`beside`: what the archive was held against. `lag`: seconds; what is younger is not missed yet."""
+
+    findings: Findings
+    heads: dict[Partition, Head]
+    beside: tuple[str, ...]
+    lag: float
+
+
+async def _verify(settings: AuditSettings, console: Console, *, expect: Path | None, without_postgres: bool) -> _Done:
     expected = {} if expect is None else read_heads(expect)
     trusted = parts.trusted_keys(settings)
     bounds = await _kafka_bounds(settings, console)
@@ -70,7 +79,10 @@ async def _verify(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(parts.store(settings))
         opened = None if without_postgres else await stack.enter_async_context(parts.postgres(settings))
-        return await verify(store, trusted, opened, verification, saying(console))
+        findings, heads = await verify(store, trusted, opened, verification, saying(console))
+    asked = {"Postgres": opened is not None, "Kafka's offsets": bounds is not None, "noted heads": expect is not None}
+    beside = tuple(name for name, was_asked in asked.items() if was_asked)
+    return _Done(findings=findings, heads=heads, beside=beside, lag=settings.audit_lag)
 
 
 async def _kafka_bounds(settings: AuditSettings, console: Console) -> Mapping[Partition, tuple[int, int]] | None:
@@ -84,13 +96,19 @@ async def _kafka_bounds(settings: AuditSettings, console: Console) -> Mapping[Pa
         return None
 
 
-def _print(findings: Findings, console: Console) -> None:
+def _print(done: _Done, console: Console) -> None:
+    findings = done.findings
     for title, found in (("Notices", findings.notices), ("Defects", findings.defects)):
         if found:
             console.print(_table(title, found))
     looked_at = ("links", "objects", "records", "commands", "events", "evaluations", "cancellations", "messages")
     console.print(
         "Looked at: " + ", ".join(f"{findings.counts[name]:,} {name}" for name in looked_at) + ".", soft_wrap=True
+    )
+    console.print(
+        f"Held against {', '.join(done.beside) or 'nothing else'}. What is younger than {done.lag:g} s may be on its"
+        " way and is not called missing.",
+        soft_wrap=True,
     )
     defects = sum(findings.counts[code] for code in {f.code for f in findings.defects})
     console.print("No defect was found." if not findings.defects else f"{defects:,} defects were found.")
@@ -105,14 +123,17 @@ def _table(title: str, found: Sequence[Finding]) -> Table:
     return table
 
 
-def _print_json(findings: Findings, heads: Mapping[Partition, Head]) -> None:
+def _print_json(done: _Done) -> None:
+    findings = done.findings
     answer = {
+        "held_against": done.beside,
+        "lag_seconds": done.lag,
         "defects": [asdict(f) for f in findings.defects],
         "notices": [asdict(f) for f in findings.notices],
         "counts": dict(findings.counts),
         "heads": [
             {"topic": t, "partition": p, "next_offset": h.next_offset, "digest": h.digest}
-            for (t, p), h in sorted(heads.items())
+            for (t, p), h in sorted(done.heads.items())
         ],
     }
     sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")

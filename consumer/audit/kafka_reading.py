@@ -117,7 +117,7 @@ async def open_log(
         with translated():
             async with asyncio.timeout(_CALL_TIMEOUT):
                 await client.start()
-                partitions = await _partitions(client_settings, topics)
+                partitions = await partitions_of(client_settings, topics)
         yield KafkaLog(client, partitions)
     finally:
         stopping = asyncio.ensure_future(client.stop())
@@ -127,7 +127,8 @@ async def open_log(
             stopping.cancel()
 
 
-async def _partitions(client_settings: Mapping[str, Any], topics: Sequence[str]) -> list[Partition]:
+async def partitions_of(client_settings: Mapping[str, Any], topics: Sequence[str]) -> list[Partition]:
+    """Of those topics that exist."""
     admin = AIOKafkaAdminClient(**client_settings)
     await admin.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,12 +14,14 @@ import typer
 from rich.console import Console
 
 from consumer.audit.asked import saying
+from consumer.audit.kafka_reading import partitions_of, translated
 from consumer.audit.progress import Meter
 from consumer.audit.replay import Output
 from consumer.audit.replay_outputs import JsonLinesOutput, TerminalOutput
 from consumer.audit.replay_topic import ProgressFile, TopicOutput, producer
 from consumer.audit.running import screen
 from consumer.audit.settings import AuditSettings
+from consumer.errors import Refusal
 
 FORMS: Final = ("terminal", "jsonl", "parquet", "topic")
 
@@ -74,10 +77,17 @@ async def _terminal(meter: Meter) -> AsyncIterator[Output]:
 
 @asynccontextmanager
 async def _topic(target: Target, settings: AuditSettings, noted: ProgressFile | None) -> AsyncIterator[Output]:
+    topic = target.topic or ""
+    with translated():
+        async with asyncio.timeout(settings.audit_read_timeout):
+            there = await partitions_of(settings.kafka_client(), [topic])
+    if not there:
+        # Sending could make the broker create it, with whatever partitions and retention it has for unknown ones.
+        raise Refusal("no_topic", f"the broker has no topic {topic}; create it first, with the retention it is to have")
     sender = producer(settings.kafka_client(), settings.publish_timeout)
     rate = target.rate or settings.audit_replay_rate
     try:
-        yield TopicOutput(sender=sender, topic=target.topic or "", rate=rate, progress_file=noted)
+        yield TopicOutput(sender=sender, topic=topic, rate=rate, progress_file=noted)
     finally:
         await sender.close()
 

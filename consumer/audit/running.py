@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import sys
 from collections.abc import Coroutine
@@ -28,6 +29,8 @@ def collect_less() -> None:
 
 
 def ask(work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives. Clients' own complaints go to a log, where one is configured, and not to the terminal."""
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     collect_less()
     try:
         return asyncio.run(work)

@@ -109,7 +109,8 @@ def _of_command(row: Row) -> Entry:
     seen = "no evaluation" if row["team_seen"] is None else f"{row['status_seen']} of team {row['team_seen']}"
     fence = "no fence" if row["fence_seen"] is None else f"cancellation {row['fence_seen']}"
     decision = row["decision"] if row["code"] is None else f"{row['decision']} ({row['code']})"
-    detail = f"{decision}: saw {seen}, {fence}; rules version {row['decision_version']}"
+    teams = "every team" if row["every_team"] else ", ".join(orjson.loads(row["team_ids"])) or "no team"
+    detail = f"{decision}: saw {seen}, {fence}; acting for {teams}; rules version {row['decision_version']}"
     return Entry(at=row["decided_at"], what="decided", detail=plain(detail), sources=source)
 
 

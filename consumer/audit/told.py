@@ -49,14 +49,14 @@ def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
         case EvaluationCancelled() as event:
             expected |= _asked(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
             expected |= _ended("cancelled", event.cancelled_at, event)
-            expected |= {"cleanup wished for": event.cleanup_artifacts, "evidence": event.evidence}
-            found["evidence"] = evidence_of(row)
+            expected |= {"cleanup wished for": event.cleanup_artifacts} | _named("evidence", _evidence(event.evidence))
+            found |= _named("evidence", _evidence(evidence_of(row)))
         case EvaluationCancelFailed() as event:
             expected |= _asked(event) | _ended("failed", event.failed_at, event)
             expected |= {"last_error_code": event.code, "last_error_text": event.detail}
         case EvaluationArtifactsCleaned() as event:
-            expected |= {"cleanup_state": event.state, "cleanup_report": _cleaned(event.model_dump(mode="json"))}
-            found["cleanup_report"] = _cleaned(_object(row["cleanup_report"]))
+            expected |= {"cleanup_state": event.state} | _named("cleanup", _cleaned(event.model_dump(mode="json")))
+            found |= _named("cleanup", _cleaned(_object(row["cleanup_report"])))
         case _:
             return
     expected["command_id"] = archived.envelope.causationid
@@ -64,7 +64,18 @@ def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
     for name, told in expected.items():
         says = found.get(name, row.get(name))
         if says != told:
-            yield f"{name} is {says!s}, and {told!s}"
+            yield f"{name} is {_words(says, told)}, and {_words(told, says)}"
+
+
+def _words(value: object, other: object) -> str:
+    """Of two lists only that in which they differ."""
+    if isinstance(value, list) and isinstance(other, list):
+        return ", ".join(str(item) for item in value if item not in other)[:150] or "without that"
+    return str(value)[:150]
+
+
+def _named(what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{what} {name}": value for name, value in values.items()}
 
 
 def _asked(event: EvaluationCancelAccepted | EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
@@ -87,6 +98,12 @@ def evidence_of(row: Row) -> Evidence | None:
         return published_evidence(load_evidence(row["evidence"]))
     except (ValidationError, ValueError, TypeError):
         return None
+
+
+def _evidence(evidence: Evidence | None) -> dict[str, Any]:
+    told = dict.fromkeys(Evidence.model_fields) if evidence is None else evidence.model_dump(mode="json")
+    pods = told["pods"]
+    return told | {"pods": None if pods is None else [f"{pod['name']} gone at {pod['gone_at']}" for pod in pods]}
 
 
 def _cleaned(report: Mapping[str, Any]) -> dict[str, Any]:

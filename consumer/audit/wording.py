@@ -35,9 +35,12 @@ def describe(facts: Facts) -> str:
         case "EvaluationCancelFailed":
             text = f"{facts.code}: {data.get('detail')}"
         case "EvaluationCancelRejected":
-            text = f"{facts.code} {_since(data)}"
+            asker = asked(facts.actor_kind, facts.actor, facts.reason, cleanup=False)
+            text = " ".join(word for word in (facts.code, _since(data), asker) if word)
         case "DeadLetter":
             text = f"{facts.code}: {data.get('field')} {data.get('problem')}"
+        case None:
+            text = "no message of this system"
         case _:
             text = asked(facts.actor_kind, facts.actor, facts.reason, cleanup=data.get("cleanup_artifacts") is True)
     return plain(text)

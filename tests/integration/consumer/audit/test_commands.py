@@ -48,6 +48,8 @@ async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, c
     heads = tmp_path / "heads"
     code, out, err = await audit(environment(history.settings), "verify", "--note-heads", str(heads))
     assert (code, "No defect was found." in out) == (0, True), out + err
+    assert "Held against Postgres, Kafka's offsets." in out
+    assert "younger than 0.001 s" in out
     assert len(heads.read_text().splitlines()) > 3
     connection = await asyncpg.connect(copy)
     await connection.execute("UPDATE evaluation_cancel.cancellations SET reason = 'x' WHERE reason IS NOT NULL")
@@ -55,6 +57,7 @@ async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, c
     env = environment(history.on(copy))
     code, out, _ = await audit(env, "verify", "--heads", str(heads), "--json")
     assert code == 1
+    assert json.loads(out)["held_against"] == ["Postgres", "Kafka's offsets", "noted heads"]
     defects = json.loads(out)["defects"]
     assert {d["code"] for d in defects} == {"row_differs"}
     assert any(str(history.running) in d["where"] for d in defects)
@@ -87,6 +90,8 @@ async def test_replay_prints_lines_and_refuses_the_systems_own_topics(history: H
     code, _, err = await audit(env, "replay", "--as", "topic", "--topic", history.settings.topics.events)
     assert code == 2
     assert "system's own" in err
+    code, _, err = await audit(env, "replay", "--as", "topic", "--topic", "no-such-topic")
+    assert (code, "no_topic" in err) == (2, True), "it is not created by the way"
     code, out, err = await audit(env, "replay", "--source", "kafka", "--from", "1h", "--type", "EvaluationCancelled")
     assert code == 0, err
     assert "cancelled" in out

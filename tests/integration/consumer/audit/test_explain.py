@@ -48,7 +48,7 @@ async def test_the_whole_story_is_told_with_its_sources(history: History) -> Non
     assert cancel.sources[2] in history.objects
     assert cancel.sources[3].startswith("table commands (/audit-tests, ")
     decided = next(e for e in told.entries if e.what == "decided")
-    assert decided.detail == "accepted: saw starting of team team-1, no fence; rules version 1"
+    assert decided.detail == "accepted: saw starting of team team-1, no fence; acting for team-1; rules version 1"
     assert decided.sources[0].startswith("table commands (/audit-tests, ")
     opened = next(e for e in told.entries if e.what == "opened")
     assert opened.detail.endswith(" by user ada, artifacts too: wrong model; was starting")
@@ -71,7 +71,8 @@ async def test_a_failure_is_told_with_its_reason(history: History) -> None:
 
 async def test_a_rejection_and_a_dead_letter_are_part_of_the_story(history: History) -> None:
     told = await story(history.settings, history.forbidden)
-    assert "forbidden" in next(e for e in told.entries if e.what == "rejected").detail
+    assert next(e for e in told.entries if e.what == "rejected").detail.startswith("forbidden by user ada (sequence ")
+    assert "acting for team-2" in next(e for e in told.entries if e.what == "decided").detail
     told = await story(history.settings, history.created)
     assert "id_reused" in next(e for e in told.entries if e.what == "dead letter").detail
     assert [e.what for e in told.entries].count("cancel") == 4

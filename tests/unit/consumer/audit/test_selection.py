@@ -73,7 +73,12 @@ def test_a_bare_command_has_the_id_that_the_service_gives_it() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("letter", "not_json: value is not JSON"), ("command", "by user ada: wrong model"), ("bare", "by ada")],
+    [
+        ("letter", "not_json: value is not JSON"),
+        ("command", "by user ada: wrong model"),
+        ("bare", "by ada"),
+        ("noise", "no message of this system"),
+    ],
 )
 def test_a_record_is_told_in_a_sentence(name: str, text: str) -> None:
     assert describe(facts_of(RECORDS[name])) == text

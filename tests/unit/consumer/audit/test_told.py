@@ -33,6 +33,7 @@ CLOSED_BY_HAND = dump_evidence(TeardownEvidence(job="job-uid", pods=(POD,), pod_
 
 
 def told(what: Any, **row: Any) -> list[str]:
+    """The columns, and of JSON the fields, that are named."""
     return [text.partition(" is ")[0] for text in differences(cancellation_row(**row), event(what, 0))]
 
 
@@ -73,26 +74,32 @@ def test_what_both_acceptance_and_outcome_tell_is_held_against_both(column: str,
         ("ended_at", NOON + timedelta(seconds=1), "ended_at"),
         ("joined", 1, "commands"),
         ("cleanup_state", "done", "cleanup wished for"),
-        *(("evidence", v, "evidence") for v in (FORGOTTEN_POD, ANOTHER_JOB, CLOSED_BY_HAND, None, "[]", '{"pods": 1}')),
+        ("evidence", FORGOTTEN_POD, "evidence pods"),
+        ("evidence", ANOTHER_JOB, "evidence job"),
+        ("evidence", CLOSED_BY_HAND, "evidence resolved_by"),
     ],
 )
 def test_the_end_and_its_evidence_are_held_against_the_outcome(column: str, value: Any, named: str) -> None:
     assert told(CANCELLED, **{column: value}) == [named]
 
 
+@pytest.mark.parametrize("anything", [None, "[]", '{"pods": 1}', "{}"])
+def test_what_is_no_evidence_differs_and_breaks_nothing(anything: str | None) -> None:
+    assert "evidence job" in told(CANCELLED, evidence=anything)
+    assert "cleanup deleted_count" in told(CLEANED, **cleaned_row(cleanup_report=anything))
+
+
+def test_of_a_list_only_the_difference_is_told() -> None:
+    found = differences(cancellation_row(evidence=FORGOTTEN_POD), event(CANCELLED, 0))
+    assert list(found) == ["evidence pods is without that, and pod gone at 2026-11-24T12:00:00Z"]
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"report": {"deleted_count": 4}},
-        {"report": {"kept": []}},
-        {"report": {"failed_codes": {"AccessDenied": 1}}},
-        {"report": {"versions_retained": 2}},
-        {"cleanup_report": None},
-        {"cleanup_report": "[]"},
-    ],
+    ("name", "value"),
+    [("deleted_count", 4), ("kept", []), ("failed_codes", {"AccessDenied": 1}), ("versions_retained", 2)],
 )
-def test_what_was_deleted_and_kept_is_held_against_the_event_of_the_cleanup(changes: dict[str, Any]) -> None:
-    assert told(CLEANED, **cleaned_row(**changes)) == ["cleanup_report"]
+def test_what_was_deleted_and_kept_is_held_against_the_event_of_the_cleanup(name: str, value: Any) -> None:
+    assert told(CLEANED, **cleaned_row(report={name: value})) == [f"cleanup {name}"]
     assert told(CLEANED, **cleaned_row(cleanup_state="partial")) == ["cleanup_state"]
 
 
