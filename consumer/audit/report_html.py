@@ -15,7 +15,7 @@ from consumer.audit.report_view import OPEN, Sheet, remarks, seconds, sheets, sp
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c1c1a; --soft: #66665f; --line: #d9d9d2; --paper: #fdfdfb; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e2; --soft: #a0a098; --line: #3a3a36; --paper: #1b1b19; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 46rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 50rem;
   margin: 2.5rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .5rem; }
 p { color: var(--soft); margin: .3rem 0; }

@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from consumer.audit import parts
@@ -96,7 +99,7 @@ async def test_an_archiver_that_is_killed_again_and_again_leaves_a_whole_archive
     assert len({(r.partition, r.offset) for r in await archived(settings)}) == 600
 
 
-async def started(settings: AuditSettings) -> asyncio.subprocess.Process:
+async def started(settings: AuditSettings, stderr: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
     """`audit archive` in a process of its own."""
     prefix = "EVALUATION_CANCEL_"
     environment = {
@@ -116,7 +119,7 @@ async def started(settings: AuditSettings) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "consumer", "audit", "archive"),
         env={**os.environ, **{prefix + name: value for name, value in environment.items()}},
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=stderr,
     )
 
 
@@ -143,6 +146,36 @@ async def test_the_store_of_the_stand_keeps_what_is_there(settings: AuditSetting
         assert [key async for key in store.keys("k")] == ["key"]
         assert await store.any_key("k", "kex")
         assert not await store.any_key("k", "key")
+
+
+@asynccontextmanager
+async def careless_s3() -> AsyncIterator[str]:
+    """A store that knows nothing of conditions: what is put is there. Gives its address."""
+    objects: dict[str, bytes] = {}
+
+    async def put(request: web.Request) -> web.Response:
+        objects[request.path] = await request.read()
+        return web.Response()
+
+    async def get(request: web.Request) -> web.Response:
+        return web.Response(body=objects[request.path])
+
+    app = web.Application()
+    app.add_routes([web.put("/{key:.*}", put), web.get("/{key:.*}", get)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_an_archiver_does_not_begin_on_a_store_that_overwrites(settings: AuditSettings) -> None:
+    async with careless_s3() as address:
+        child = await started(settings.model_copy(update={"s3_endpoint_url": address}), stderr=asyncio.subprocess.PIPE)
+        _, told = await asyncio.wait_for(child.communicate(), 60)
+    assert child.returncode == 2
+    assert "conditional_put_ignored" in told.decode()
 
 
 @pytest.mark.real

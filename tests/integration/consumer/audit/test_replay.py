@@ -29,6 +29,7 @@ from schemas.records import RawRecord
 from schemas.topics import MAX_MESSAGE_BYTES, Topics, TopicSpec
 from tests.integration.consumer.audit.history import History, audit_settings
 from tests.stand import unique
+from tests.waiting import until
 
 EVERYTHING = Selection()
 SOURCES: tuple[Source, ...] = ("kafka", "archive")
@@ -270,3 +271,43 @@ async def test_control_records_at_the_end_and_an_open_transaction_do_not_make_it
         assert [r.offset for r in await kept(settings, "kafka")] == [0]
         await sender.commit_transaction()
     assert [r.offset for r in await kept(settings, "kafka")] == [0, 6]
+
+
+@pytest.mark.real
+@pytest.mark.timeout(240)
+async def test_gaps_that_compaction_left_do_not_make_it_hang(stand: Stack, topics: Topics, tmp_path: Path) -> None:
+    """None of the system's topics is compacted, unless somebody has changed that."""
+    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
+    await asyncio.to_thread(_compact, stand.kafka.bootstrap_servers, settings.topics.events)
+
+    async def offsets() -> list[int]:
+        return [r.offset for r in await kept(settings, "kafka")]
+
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers) as sender:
+        for number in range(20):
+            await sender.send_and_wait(settings.topics.events, b"%d" % number, key=b"%d" % (number % 2), partition=0)
+
+        async def compacted() -> bool:
+            # Only what lies behind the newest segment is cleaned, and a segment ends with the next record.
+            await sender.send_and_wait(settings.topics.events, b"x", key=b"later", partition=0)
+            return 0 not in await offsets()
+
+        await until(compacted, "the broker has compacted", within=100, every=0.5)
+    found = await offsets()
+    assert found[-1] - found[0] >= len(found), "there are gaps"
+
+
+def _compact(bootstrap_servers: str, topic: str) -> None:
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # noqa: PLC0415
+        AdminClient,
+        AlterConfigOpType,
+        ConfigEntry,
+        ConfigResource,
+    )
+
+    wanted = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
+    entries = [ConfigEntry(n, v, incremental_operation=AlterConfigOpType.SET) for n, v in wanted.items()]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for done in client.incremental_alter_configs([resource]).values():
+        done.result(30)
