@@ -88,22 +88,18 @@ class TeardownStore:
         """Records what came of each attempt. An attempt that is no longer the newest is ignored."""
         async with self._database.transaction() as tx:
             ended = [(row, o) for row, o in outcomes if isinstance(o, Gone | Failed)]
-            free = await self._lock(tx, [row.evaluation_id for row, _ in ended])
-            not_free = [(row, o) for row, o in ended if row.evaluation_id not in free]
-            there = await self._existing(tx, [row.evaluation_id for row, _ in not_free])
+            locked, held = await evaluations.try_lock(tx, [row.evaluation_id for row, _ in ended])
             back = [_put_back(row, o) for row, o in outcomes if isinstance(o, StillStopping | Retry)]
-            back += [_put_back_unended(row, o, exists=row.evaluation_id in there) for row, o in not_free]
+            back += [
+                _put_back_unended(row, o, exists=row.evaluation_id in held)
+                for row, o in ended
+                if row.evaluation_id not in locked
+            ]
             if back:
                 await cancellations.put_back(tx, sorted(back, key=lambda r: r.id))
-            await self._end(tx, [(row, o) for row, o in ended if row.evaluation_id in free])
+            await self._end(tx, [(row, o) for row, o in ended if row.evaluation_id in locked])
         if ended:
             self._ended()
-
-    async def _lock(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-        return {r["id"] for r in await evaluations.lock(tx, sorted(set(ids)))} if ids else set()
-
-    async def _existing(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-        return await evaluations.existing(tx, ids) if ids else set()
 
     async def _end(self, tx: Transaction, outcomes: Sequence[tuple[ClaimedCancellation, Gone | Failed]]) -> None:
         if not outcomes:

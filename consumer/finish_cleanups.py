@@ -17,13 +17,14 @@ from pydantic import TypeAdapter
 
 from consumer.cleanups import ClaimedCleanup, Cleaned, CleanupOutcome, CleanupReport, RetryCleanup
 from consumer.outcome_events import OutcomeEvents
-from consumer.store import cleanups, outbox
+from consumer.store import cleanups, evaluations, outbox
 from consumer.store.cleanups import CleanupEnding, CleanupPutBack
 from consumer.store.database import Database, Row
 from schemas.events import EvaluationArtifactsCleaned, KeptArtifact
 
 _REPORT: Final = TypeAdapter(CleanupReport)
 _CONTINUED: Final = "continued"
+_HELD_PAUSE: Final = timedelta(seconds=1)
 
 
 class CleanupRecords:
@@ -47,10 +48,17 @@ class CleanupRecords:
         return [_claimed(row, places.get(row["evaluation_id"], {}), deadline) for row in rows]
 
     async def finish_cleanups(self, outcomes: Sequence[tuple[ClaimedCleanup, CleanupOutcome]]) -> None:
-        """Records what came of each attempt; the event is in the outbox with it."""
-        back = [_put_back(row, o) for row, o in outcomes if isinstance(o, RetryCleanup)]
-        over = {row.id: (row, o) for row, o in outcomes if isinstance(o, Cleaned)}
+        """Records what came of each attempt; the event is in the outbox with it.
+
+        The evaluation is locked as for every other event of it: readers take no event whose sequence is lower than
+        the last one's, so that two transactions must not number events of one evaluation at the same time.
+        """
+        ends = [(row, o) for row, o in outcomes if isinstance(o, Cleaned)]
         async with self._database.transaction() as tx:
+            _, held = await evaluations.try_lock(tx, [row.evaluation_id for row, _ in ends])
+            back = [_put_back(row, o) for row, o in outcomes if isinstance(o, RetryCleanup)]
+            back += [_put_back_held(row, o) for row, o in ends if row.evaluation_id in held]
+            over = {row.id: (row, o) for row, o in ends if row.evaluation_id not in held}
             if back:
                 await cleanups.put_back(tx, sorted(back, key=lambda r: r.id))
             if over:
@@ -86,6 +94,12 @@ def _put_back(row: ClaimedCleanup, outcome: RetryCleanup) -> CleanupPutBack:
         text=outcome.detail if is_error else None,
         report=_dump(outcome.report),
     )
+
+
+def _put_back_held(row: ClaimedCleanup, outcome: Cleaned) -> CleanupPutBack:
+    """Somebody else's session holds the evaluation's row: another look in a moment finds nothing left to delete."""
+    report = _dump(outcome.report)
+    return CleanupPutBack(id=row.id, attempt=row.attempt, pause=_HELD_PAUSE, code=None, text=None, report=report)
 
 
 def _ending(row: ClaimedCleanup, outcome: Cleaned) -> CleanupEnding:

@@ -46,6 +46,15 @@ async def existing(tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
     return {row["id"] for row in await fetch(tx, EXISTING, ids)}
 
 
+async def try_lock(tx: Transaction, ids: Sequence[UUID]) -> tuple[set[UUID], set[UUID]]:
+    """Locks what it can: gives those that are locked now, and those that exist and that somebody else holds."""
+    if not ids:
+        return set(), set()
+    locked = {row["id"] for row in await lock(tx, sorted(set(ids)))}
+    missing = [i for i in ids if i not in locked]
+    return locked, await existing(tx, missing) if missing else set()
+
+
 async def fences(tx: Transaction, ids: Sequence[UUID], cancelled: Sequence[UUID]) -> list[Row]:
     """The open cancellation of each, and of the cancelled ones the cancellation that ended it."""
     return await fetch(tx, FENCES, ids, cancelled)
