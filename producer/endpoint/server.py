@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import time
@@ -20,6 +21,11 @@ from producer.endpoint.traffic import Traffic
 _log = structlog.get_logger(__name__)
 _WRITING: float = 3.0
 """Seconds for answers that are on their way when the waits are over."""
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: longer than the 60 s of most proxies, or one may send a request down a
+connection that is being closed here, and its caller gets a 502."""
+_OTHER_FILES = 200
+"""Open files beside the connections of clients: Kafka, Postgres, issuers, libraries."""
 
 
 class _Server(uvicorn.Server):
@@ -46,6 +52,7 @@ async def serve(
     end_waits_by: Callable[[float], None],
 ) -> None:
     """Until SIGTERM or Ctrl-C. The second signal ends it at once."""
+    _allow_files(settings.endpoint_connections + _OTHER_FILES)
     signals = _signals()
     server = _Server(_config(traffic, settings), listening)
     serving = asyncio.ensure_future(server.serve())
@@ -68,6 +75,16 @@ async def serve(
     _log.info("Stopped.", action="stopped")
 
 
+def _allow_files(wanted: int) -> None:
+    """The usual soft limit of 1024 would be met long before ours, and connections would hang instead of getting 503."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning("Open files are limited below the connections.", action="few_files", allowed=allowed)
+
+
 def _signals() -> asyncio.Queue[int]:
     received: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,6 +105,7 @@ def _config(app: ASGIApp, settings: EndpointSettings) -> uvicorn.Config:
         server_header=False,
         # Nothing here depends on the client's address, so that no header may set it.
         proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
         limit_concurrency=settings.endpoint_connections,
         timeout_graceful_shutdown=int(_WRITING),
         h11_max_incomplete_event_size=settings.endpoint_header_bytes * 2,

@@ -107,6 +107,12 @@ class EndpointSettings(ProducerSettings):
     """Seconds for those who wait when told to stop; below the pod's termination grace."""
     endpoint_log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator("endpoint_slow_answer", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        """The environment holds text, and a literal takes none for a number."""
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
     @field_validator("endpoint_postgres_dsn")
     @classmethod
     def _is_an_address(cls, dsn: SecretStr) -> SecretStr:

@@ -75,3 +75,10 @@ def test_a_dsn_that_is_none_is_told_at_the_start_and_not_shown(monkeypatch: pyte
     with pytest.raises(ValidationError, match="must begin with postgresql://") as caught:
         EndpointSettings()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["200", "202"])
+def test_the_slow_answer_can_be_set_from_the_environment(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    issuers = '{"https://i.example": {"jwks_url": "https://i.example/jwks", "audience": "a"}}'
+    set_all(monkeypatch, endpoint_issuers=issuers, endpoint_slow_answer=status)
+    assert EndpointSettings().endpoint_slow_answer == int(status)

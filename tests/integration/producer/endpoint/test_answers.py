@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from tests.integration.producer.endpoint.service import Service
+from deploy.local.endpoint import endpoint
+from tests.integration.producer.endpoint.service import FAST, Service
 from tests.waiting import until
 
 PROMPT = {"prefer": "wait=55"}
@@ -49,6 +50,55 @@ async def test_still_stopping_after_the_wait_is_202_and_200_comes_only_when_it_i
         done = await waiting
         assert (done.status_code, done.json()["status"]) == (200, "cancelled")
         assert (await client.get(slow.headers["location"])).json()["status"] == "cancelled"
+
+
+async def test_for_clients_of_the_old_contract_still_stopping_is_200_that_says_cancelling(served: Service) -> None:
+    settings = {**FAST, "ENDPOINT_SLOW_ANSWER": "200"}
+    evaluation = await served.slow_evaluation()
+    path, key = f"/v1/evaluations/{evaluation}/cancel", {"idempotency-key": str(uuid.uuid4())}
+    async with (
+        endpoint(served.stack, served.dsn, served.kafka, served.tokens, name="endpoint-old", settings=settings) as old,
+        served.client(url=old.url) as client,
+    ):
+        slow = await client.post(path, headers=SHORT | key)
+        assert (slow.status_code, slow.json()) == (200, {"status": "cancelling", "evaluation_id": str(evaluation)})
+        assert slow.headers["location"]
+        await served.end(evaluation)
+        done = await client.post(path, headers=PROMPT | key)
+        assert (done.status_code, done.json()) == (200, {"status": "cancelled", "evaluation_id": str(evaluation)})
+
+
+async def test_the_status_pages_tell_attempts_the_last_error_times_and_evidence_so_far(served: Service) -> None:
+    evaluation = await served.slow_evaluation()
+    async with served.client() as client:
+        answer = await client.post(f"/v1/evaluations/{evaluation}/cancel", headers={"prefer": "respond-async"})
+        pods = [{"name": f"pod-{n}", "uid": f"u{n}", "first_seen_at": "2026-01-02T03:04:05Z"} for n in range(150)]
+        evidence = {"job": "its uid", "pods": pods, "pod_count": 200}
+        await served.database.execute(
+            "UPDATE evaluation_cancel.cancellations SET phase = 'stopping', attempts = 3, evidence = $2,"
+            " last_error_code = 'unreachable', last_error_at = now() WHERE evaluation_id = $1",
+            evaluation,
+            json.dumps(evidence),
+        )
+        pages = [
+            (await client.get(page)).json()
+            for page in (answer.headers["location"], f"/v1/evaluations/{evaluation}/cancellation")
+        ]
+        await served.end(evaluation)
+    for page in pages:
+        told = (page["status"], page["phase"], page["attempts"], page["last_error_code"])
+        assert told == ("cancelling", "stopping", 3, "unreachable")
+        assert page["last_error_at"] >= page["accepted_at"] >= page["requested_at"]
+        assert page["ended_at"] is None
+        assert (page["evidence"]["job"], page["evidence"]["pod_count"]) == ("its uid", 200)
+        assert len(page["evidence"]["pods"]) == 100
+        assert page["evidence"]["pods"][0] == {
+            "name": "pod-0",
+            "first_seen_at": "2026-01-02T03:04:05Z",
+            "gone_at": None,
+        }
+    assert (pages[0]["decision"], pages[0]["command_id"]) == ("accepted", answer.json()["command_id"])
+    assert pages[0]["decided_at"] >= pages[0]["received_at"]
 
 
 async def test_respond_async_is_answered_as_soon_as_it_is_decided(served: Service) -> None:

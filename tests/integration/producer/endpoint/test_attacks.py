@@ -143,6 +143,7 @@ ATTACKS: dict[str, Callable[[Issuer], str]] = {
     "x5u": strangers(x5u="https://stranger.example/chain.pem"),
     "x5c": strangers(x5c=["MIIB"]),
     "unknown critical header": headed(crit=["exp"]),
+    "a payload that is not encoded": headed(crit=["b64"], b64=False),
     "RS384": lambda t: jwt.encode(claims(t), t.keys[-1].private, "RS384", {"kid": t.keys[-1].id}),
     "PS256": lambda t: jwt.encode(claims(t), t.keys[-1].private, "PS256", {"kid": t.keys[-1].id}),
     "nested payload": nested_payload,

@@ -121,6 +121,25 @@ async def test_the_key_of_a_failed_cancellation_stays_failed_and_a_new_one_start
         assert (await anew).status_code == 200
 
 
+async def test_without_a_key_every_request_is_a_command_of_its_own_and_none_is_swallowed(served: Service) -> None:
+    """The key that is made up is never the same again, however alike two requests are."""
+    evaluation = await served.slow_evaluation()
+    async with served.client() as client:
+        first = asyncio.create_task(client.post(f"/v1/evaluations/{evaluation}/cancel", headers=PROMPT))
+        await served.opened(evaluation)
+        await served.end(evaluation, "failed")
+        assert (await first).status_code == 500
+        second = asyncio.create_task(client.post(f"/v1/evaluations/{evaluation}/cancel", headers=PROMPT))
+        await until(
+            lambda: served.database.fetchval(
+                "SELECT count(*) = 2 FROM evaluation_cancel.cancellations WHERE evaluation_id = $1", evaluation
+            )
+        )
+        await served.end(evaluation)
+        assert (await second).status_code == 200
+    assert await served.count("commands", evaluation) == 2
+
+
 async def test_a_hundred_retries_at_once_are_one_command(served: Service, replica: str) -> None:
     evaluation = await served.evaluation()
     same = key()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from deploy.local.issuer import Issuer, issuer
 from producer.endpoint.jwks import KeySet, KeysUnavailable, KeyTimes
 from producer.endpoint.settings import IssuerSettings
 from producer.endpoint.tokens import Tokens, TrustedIssuer, Unauthenticated
+from tests.integration.producer.endpoint.service import Service
 from tests.waiting import until
 
 TIMES = KeyTimes(lifetime=300, grace=600, cooldown=5, timeout=20)
@@ -62,6 +64,19 @@ async def test_a_new_key_is_found_without_a_restart(bed: Bed) -> None:
     bed.tokens.rotate()
     assert await bed.believed(bed.tokens.token("ada"))
     assert await bed.believed(old)
+
+
+async def test_the_running_endpoint_learns_of_a_new_key(served: Service) -> None:
+    async with served.client() as before:
+        served.tokens.rotate()
+        async with served.client() as after:
+            page = f"/v1/evaluations/{uuid.uuid4()}/cancellation"
+
+            async def known() -> bool:
+                return (await after.get(page)).status_code == 404
+
+            await until(known)
+            assert (await before.get(page)).status_code == 404
 
 
 async def test_a_withdrawn_key_is_no_longer_believed_after_the_lifetime(bed: Bed) -> None:

@@ -1,14 +1,17 @@
 """What is too large, too slow, too often or too much at once; and that none of it is felt by others."""
 
 import asyncio
+import resource
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import httpx
+import psutil
 import pytest
 
-from deploy.local.endpoint import endpoint
+from deploy.local.endpoint import endpoint, reader_dsn, start_endpoint
+from deploy.local.ports import free_port
 from tests.integration.producer.endpoint.service import TEAM, Service
 from tests.integration.producer.endpoint.sockets import Connection, connection, head
 from tests.waiting import until
@@ -88,13 +91,39 @@ async def test_the_second_request_of_a_connection_has_no_more_time_than_the_firs
     assert rest.count(b"HTTP/1.1") == 0
 
 
-async def test_a_body_that_does_not_come_is_408(served: Service, strict: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "begun"),
+    [({"content_length": "20"}, b'{"reason":'), ({"transfer_encoding": "chunked"}, b"2\r\n{ \r\n")],
+    ids=["of a length", "chunked"],
+)
+async def test_a_body_that_does_not_come_is_408(
+    served: Service, strict: str, length: dict[str, str], begun: bytes
+) -> None:
     evaluation = await served.evaluation()
     async with connection(strict) as client:
-        headers = {"authorization": bearer(served, "slow"), "content_type": "application/json", "content_length": "20"}
-        await client.send(head("POST", PATH.format(evaluation), **headers) + b'{"reason":')
+        caller = bearer(served, f"slow-{next(iter(length))}")
+        headers = {"authorization": caller, "content_type": "application/json", **length}
+        await client.send(head("POST", PATH.format(evaluation), **headers) + begun)
         assert await client.status() == 408
     assert await served.count("commands", evaluation) == 0
+
+
+async def test_many_files_may_be_open_whatever_the_usual_limit_is(served: Service) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reader = await reader_dsn(served.dsn)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        started = start_endpoint(
+            served.stack, reader, served.kafka, served.tokens, name="endpoint-files", port=free_port()
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        await started.child.ready(started.is_ready)
+        allowed, _ = psutil.Process(started.child._process.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert allowed > min(5000, hard - 1)
+    finally:
+        await started.child.stop()
 
 
 async def test_a_caller_who_asks_too_often_is_429_and_the_next_caller_is_not(served: Service, strict: str) -> None:
@@ -136,6 +165,8 @@ async def test_a_thousand_open_waits_do_not_hold_up_others(served: Service) -> N
             await client.send(head("POST", PATH.format(slow), **headers))
             opened.append(client)
         await until(lambda: _waits(served, 1000))
+        # One that is decided after the end is rightly told that it has ended already.
+        await until(lambda: _all_decided(served, slow, 1000))
         async with served.client() as other:
             answer = await other.post(PATH.format(quick), headers={"prefer": "wait=50"})
             assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
@@ -143,6 +174,12 @@ async def test_a_thousand_open_waits_do_not_hold_up_others(served: Service) -> N
         await served.end(slow)
         statuses = await asyncio.gather(*(client.status() for client in opened))
     assert set(statuses) == {200}
+
+
+async def _all_decided(served: Service, evaluation: uuid.UUID, count: int) -> bool:
+    query = "SELECT count(decision) FROM evaluation_cancel.commands WHERE evaluation_id = $1"
+    decided: int = await served.database.fetchval(query, evaluation)
+    return decided == count
 
 
 async def test_slow_clients_do_not_hold_up_others(served: Service) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.producer.endpoint.service import TEAM, Service
+from tests.integration.producer.endpoint.sockets import connection, head
 
 OTHERS = "team-of-others"
 
@@ -64,6 +65,31 @@ async def test_nothing_but_the_token_says_who_asks(
     assert await served.count("cancellations", evaluation) == 0
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/evaluations/{mine}/../{theirs}/cancel",
+        "/v1/evaluations/{mine}%2f..%2f{theirs}/cancel",
+        "/v1/evaluations/{mine}/cancel/../../{theirs}/cancel",
+        "/v1/evaluations/{mine};{theirs}/cancel",
+        "/v1/evaluations/{mine},{theirs}/cancel",
+        "/v1/evaluations/{theirs}%00/cancel",
+        "/v1/evaluations/{theirs}%20/cancel",
+        "/v1//evaluations/{theirs}/cancel",
+        "/v1/evaluations/{theirs}/cancel/",
+        "/V1/EVALUATIONS/{theirs}/CANCEL",
+        "http://otto.example/v1/evaluations/{theirs}/cancel",
+    ],
+)
+async def test_no_path_leads_around_the_team(served: Service, path: str) -> None:
+    mine, theirs = await served.evaluation(), await served.evaluation(OTHERS)
+    async with connection(served.url) as client:
+        authorization = f"Bearer {served.tokens.token('ada', [TEAM])}"
+        await client.send(head("POST", path.format(mine=mine, theirs=theirs), authorization=authorization))
+        assert await client.status() in (404, 422)
+    assert await served.count("cancellations", theirs) == 0
+
+
 @pytest.mark.parametrize("field", ["requested_by", "team_ids", "team_id", "source", "evaluation_id"])
 async def test_the_body_cannot_say_who_asks(served: Service, field: str) -> None:
     evaluation = await served.evaluation(OTHERS)
@@ -104,6 +130,18 @@ async def test_a_refused_command_tells_its_sender_the_same_of_anothers_and_of_no
             assert (await otto.get(f"/v1/cancellations/{command}")).status_code == 404
     assert seen[0] == seen[1]
     assert (seen[0]["status"], seen[0]["code"]) == ("rejected", "not_found")
+
+
+async def test_what_needs_no_token_tells_nothing_of_a_tenant(served: Service) -> None:
+    evaluation = await served.evaluation("team-of-nobody-else")
+    async with served.client("a-user-of-a-tenant", ("team-of-nobody-else",)) as client:
+        assert (await client.post(f"/v1/evaluations/{evaluation}/cancel")).status_code == 200
+    async with served.client_with(None) as stranger:
+        for page in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+            answer = await stranger.get(page)
+            assert answer.status_code == 200
+            for secret in (str(evaluation), "a-user-of-a-tenant", "team-of-nobody-else", served.tokens.issuer):
+                assert secret not in answer.text, page
 
 
 async def test_neither_takes_longer_than_the_other(served: Service) -> None:

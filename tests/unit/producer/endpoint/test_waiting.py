@@ -112,6 +112,15 @@ async def test_a_query_that_hangs_holds_nobody_beyond_its_time(store: FakeStore)
     await everybody.close()
 
 
+async def test_all_together_are_bounded_too(store: FakeStore) -> None:
+    everybody = waiting(store, replace(LIMITS, waits=2))
+    waits = [asyncio.create_task(everybody.wait("c1", is_ended, caller=n, seconds=LONG)) for n in range(2)]
+    await until(lambda: everybody.count == 2)
+    assert await everybody.wait("c2", is_ended, caller="carol", seconds=LONG) is None
+    store.rows["c1"] = seen(phase="cancelled")
+    await asyncio.gather(*waits)
+
+
 async def test_who_comes_when_too_many_wait_gets_what_is_known_at_once(store: FakeStore) -> None:
     everybody = waiting(store, replace(LIMITS, waits_per_caller=1))
     store.rows["c2"] = seen(phase="accepted")
