@@ -24,7 +24,7 @@ from consumer.audit.kafka_reading import Partition
 from consumer.audit.running import ask, screen
 from consumer.audit.settings import AuditSettings
 from consumer.audit.verify import Verification, verify
-from consumer.errors import TemporaryError
+from consumer.errors import Refusal, TemporaryError
 from consumer.settings import read_settings
 
 _DEFECTS = 1
@@ -80,6 +80,8 @@ async def _verify(settings: AuditSettings, console: Console, *, expect: Path | N
         store = await stack.enter_async_context(parts.store(settings))
         opened = None if without_postgres else await stack.enter_async_context(parts.postgres(settings))
         findings, heads = await verify(store, trusted, opened, verification, saying(console))
+    if not findings.counts["links"] and not findings.defects:
+        raise Refusal("empty_archive", "there is no link below this bucket and prefix: nothing was verified")
     asked = {"Postgres": opened is not None, "Kafka's offsets": bounds is not None, "noted heads": expect is not None}
     beside = tuple(name for name, was_asked in asked.items() if was_asked)
     return _Done(findings=findings, heads=heads, beside=beside, lag=settings.audit_lag)

@@ -144,6 +144,12 @@ class ProgressFile:
             raise Refusal(
                 "other_replay", f"{self._path} is of a replay that was asked for otherwise; name another file"
             )
+        try:
+            return self._resumed(noted)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Refusal("unreadable_progress", f"{self._path}: {type(error).__name__}: {error}") from error
+
+    def _resumed(self, noted: Mapping[str, Any]) -> Resume:
         self._positions, self._behind, self._ends = dict(noted["positions"]), noted["behind"], noted["ends"]
         self.selection = replace(self.selection, since_ms=noted["since_ms"], before_ms=noted["before_ms"])
         ends = None if self._ends is None else _by_partition(self._ends)

@@ -76,7 +76,8 @@ def swap_two_commands(history: History, store: MemoryStore) -> tuple[str, str]:
     """Each lies where the other was read."""
 
     def swap(records: list[RawRecord]) -> list[RawRecord]:
-        other = next(n for n, r in enumerate(records) if r.value != records[0].value)
+        ids = [dict(r.headers).get("ce_id") for r in records]
+        other = next(n for n, identity in enumerate(ids) if identity != ids[0])
         swapped = list(records)
         swapped[0] = replace(records[other], offset=records[0].offset)
         swapped[other] = replace(records[0], offset=records[other].offset)

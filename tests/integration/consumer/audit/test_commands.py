@@ -10,9 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
 
+from consumer.audit import parts
 from consumer.audit.settings import AuditSettings
-from tests.integration.consumer.audit.history import History
+from deploy.local.stack import Stack
+from tests.integration.consumer.audit.history import History, new_bucket
 
 
 def environment(settings: AuditSettings, **changes: str) -> dict[str, str]:
@@ -67,6 +70,13 @@ async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, c
     assert "postgres_unavailable" in err
 
 
+async def test_an_archive_without_a_link_is_not_found_to_be_sound(history: History) -> None:
+    env = environment(history.settings, AUDIT_PREFIX="nothing-is-here/")
+    code, out, err = await audit(env, "verify", "--without-postgres")
+    assert (code, out) == (2, "")
+    assert "empty_archive" in err
+
+
 async def test_explain_tells_the_story_and_knows_when_there_is_none(history: History) -> None:
     env = environment(history.settings)
     code, out, err = await audit(env, "explain", str(history.running))
@@ -113,6 +123,43 @@ async def test_a_reader_who_has_seen_enough_ends_a_replay_quietly(history: Histo
 async def test_an_archiver_without_its_topics_says_so(history: History) -> None:
     code, _, err = await audit(environment(history.settings, TOPIC_PREFIX="nobodys-"), "archive", "--once")
     assert (code, "topics_missing" in err) == (2, True)
+
+
+TABLES = ("evaluations", "commands", "cancellations", "cancellation_errors", "messages", "outbox", "offsets", "leases")
+
+
+async def everything(settings: AuditSettings) -> dict[str, object]:
+    """A digest of each table, the ends of all partitions, and the consumer groups where the broker can list them."""
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    query = "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM evaluation_cancel.{} t"
+    found = {table: await connection.fetchval(query.format(table)) for table in TABLES}
+    await connection.close()
+    async with parts.kafka(settings) as log:
+        found["kafka"] = await log.bounds()
+    if settings.kafka_isolation_level == "read_committed":
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+        await admin.start()
+        found["groups"] = sorted(await admin.list_consumer_groups())
+        await admin.close()
+    return found
+
+
+async def test_no_command_changes_anything_or_joins_a_group(history: History, stand: Stack, tmp_path: Path) -> None:
+    before = await everything(history.settings)
+    env = environment(history.settings)
+    elsewhere = environment(history.settings, AUDIT_BUCKET=await new_bucket(stand))
+    for command in (
+        ("explain", str(history.running)),
+        ("replay", "--source", "kafka", "--dead-letters"),
+        ("replay", "--source", "archive", "--as", "parquet", "--out", str(tmp_path / "records.parquet")),
+        ("verify",),
+        ("report", "--source", "kafka"),
+    ):
+        code, out, err = await audit(env, *command)
+        assert code == 0, (command, out + err)
+    code, _, err = await audit(elsewhere, "archive", "--once")
+    assert code == 0, err
+    assert await everything(history.settings) == before
 
 
 class Links(HTMLParser):

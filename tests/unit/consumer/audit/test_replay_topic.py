@@ -96,7 +96,16 @@ def test_the_moments_that_an_age_meant_are_kept(tmp_path: Path) -> None:
     assert ProgressFile(path, ASKED, Selection()).load().behind == "data/x"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"asked": {"topic": "other"}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"asked": {"topic": "other"}}',
+        '{"asked": {"topic": "t"}}',
+        '{"asked": {"topic": "t"}, "positions": [1], "behind": null, "ends": null}',
+    ],
+)
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "p").write_text(content)
     with pytest.raises(Refusal, match=r"progress|other_replay"):
