@@ -68,20 +68,24 @@ RETURNING c.id, c.evaluation_id, c.team_id, c.attempts, c.looks, c.errors, c.pha
     c.accepted_at, c.intent_at, c.refused_since, c.evidence, now() AS claimed_at
 """
 
+# A holder's writes say phase where they mean ended_at IS NULL, which the table's check makes the same: that, the
+# planner would take for few rows while it has no statistics, and look at all open cancellations for those of a batch.
+OPEN_STILL = "c.phase IN ('accepted', 'stopping')"
+
 JOBS = """
 SELECT id, job_namespace, job_name, job_uid FROM evaluation_cancel.read_evaluations($1)
 """
 
-INTENT = """
+INTENT = f"""
 UPDATE evaluation_cancel.cancellations c SET phase = 'stopping', intent_at = coalesce(c.intent_at, now())
 FROM unnest($1::uuid[], $2::int[]) AS r (id, attempt)
-WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL AND c.next_attempt_at > now()
+WHERE c.id = r.id AND c.attempts = r.attempt AND {OPEN_STILL} AND c.next_attempt_at > now()
 RETURNING c.id
 """
 
 # An error counts as one; a look does not. A definite refusal of an attempt before which nothing can have been deleted
 # takes that attempt's intent back: from then on it is certain again that nothing was.
-PUT_BACK = """
+PUT_BACK = f"""
 UPDATE evaluation_cancel.cancellations c
 SET claimed_by = NULL, next_attempt_at = now() + r.pause,
     evidence = coalesce(r.evidence, c.evidence),
@@ -95,7 +99,7 @@ SET claimed_by = NULL, next_attempt_at = now() + r.pause,
     phase = CASE WHEN r.nothing_deleted THEN 'accepted' ELSE c.phase END
 FROM unnest($1::uuid[], $2::int[], $3::interval[], $4::jsonb[], $5::text[], $6::text[], $7::bool[])
 AS r (id, attempt, pause, evidence, code, text, nothing_deleted)
-WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL
+WHERE c.id = r.id AND c.attempts = r.attempt AND {OPEN_STILL}
 """
 
 ENDED_COLUMNS = """
@@ -112,7 +116,7 @@ SET phase = r.phase, ended_at = now(), claimed_by = NULL, evidence = r.evidence,
     cleanup_deadline_at = CASE WHEN r.phase = 'cancelled' AND c.cleanup_state = 'pending' THEN now() + $7::interval END
 FROM unnest($1::uuid[], $2::int[], $3::text[], $4::jsonb[], $5::text[], $6::text[])
 AS r (id, attempt, phase, evidence, code, text)
-WHERE c.id = r.id AND c.attempts = r.attempt AND c.ended_at IS NULL
+WHERE c.id = r.id AND c.attempts = r.attempt AND {OPEN_STILL}
 RETURNING {ENDED_COLUMNS}
 """
 

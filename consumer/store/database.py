@@ -67,6 +67,11 @@ async def open_pool(
             "statement_timeout": str(statement_timeout_ms),
             "lock_timeout": str(lock_timeout_ms),
             "idle_in_transaction_session_timeout": str(statement_timeout_ms),
+            # All we ask is asked by key. Before statistics exist, or when they lag behind a flood of commands, the
+            # planner would read whole tables for a few hundred rows.
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
+            "enable_seqscan": "off",
             "tcp_keepalives_idle": "5",
             "tcp_keepalives_interval": "2",
             "tcp_keepalives_count": "3",
