@@ -22,7 +22,7 @@ OUTCOME_UNKNOWN: Final = (
     "Kafka did not acknowledge the command in time: it is not known whether it was published. "
     "Repeat the request with this Idempotency-Key to find out; it counts once."
 )
-NOT_PUBLISHED: Final = "The command could not be published, and nothing was done. Repeat the request later."
+NOT_PUBLISHED: Final = "The command could not be published: this request did nothing. Repeat it later."
 NO_KEYS: Final = (
     "It cannot be told at the moment whether the token is good. Nothing was done; repeat the request later."
 )
