@@ -8,21 +8,21 @@ anything is sent again. Which message to send when is `outbox.py`'s business.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaError,
-    ProducerClosed,
-)
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
 
 from consumer.errors import scrub
 from consumer.event_batches import REFUSED, Placed, hand_over, refused
 from consumer.outbox import Record, SendResult, Sent, Unresolved
 
 _LATE = "no acknowledgement in time"
+_LARGEST_BATCH: Final = 128 * 1024
+_SMALLEST_BATCH: Final = 1024
 
 
 class KafkaEventProducer:
@@ -32,6 +32,7 @@ class KafkaEventProducer:
         """`deadline`: seconds for a round of sends, and for starting; below the relay's lease."""
         self._settings = client_settings
         self._deadline = deadline
+        self._batch_bytes = _LARGEST_BATCH
         self._client: AIOKafkaProducer | None = None
 
     async def send(self, records: Sequence[Record]) -> list[SendResult]:
@@ -48,7 +49,11 @@ class KafkaEventProducer:
             late = refused(error)
         except (TimeoutError, KafkaError, OSError) as error:
             late = Unresolved(detail=str(error) or _LATE)
-        return [late if outcome is None else _result(outcome) for outcome in placed]
+        alone = Counter(placed)
+        results = [late if outcome is None else _result(outcome, alone=alone[outcome] == 1) for outcome in placed]
+        if any(result is _TOGETHER_TOO_LARGE for result in results):
+            self._batch_bytes = max(_SMALLEST_BATCH, self._batch_bytes // 2)
+        return results
 
     async def renew(self) -> None:
         """Abandons the client; what it had not sent yet it will not send any more."""
@@ -64,7 +69,7 @@ class KafkaEventProducer:
             client = AIOKafkaProducer(
                 acks="all",
                 enable_idempotence=True,
-                max_batch_size=128 * 1024,
+                max_batch_size=self._batch_bytes,
                 linger_ms=0,
                 retry_backoff_ms=500,
                 request_timeout_ms=int(self._deadline * 1000),
@@ -79,7 +84,11 @@ class KafkaEventProducer:
         return self._client
 
 
-def _result(outcome: asyncio.Future[Any] | SendResult) -> SendResult:
+_TOGETHER_TOO_LARGE: Final = Unresolved(detail="the broker takes no batch of that size; smaller ones follow")
+
+
+def _result(outcome: asyncio.Future[Any] | SendResult, *, alone: bool) -> SendResult:
+    """A batch that is too large says nothing of the messages in it, unless there was one only."""
     if not isinstance(outcome, asyncio.Future):
         return outcome
     if not outcome.done() or outcome.cancelled():
@@ -87,6 +96,8 @@ def _result(outcome: asyncio.Future[Any] | SendResult) -> SendResult:
     error = outcome.exception()
     if error is None:
         return Sent()
+    if isinstance(error, MessageSizeTooLargeError) and not alone:
+        return _TOGETHER_TOO_LARGE
     if isinstance(error, REFUSED):
         return refused(error)
     return Unresolved(detail=scrub(str(error) or type(error).__name__))

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
 
 from consumer.event_producer import KafkaEventProducer
-from consumer.outbox import Record, Refused, Sent
+from consumer.outbox import Record, Refused, SendResult, Sent, Unresolved
 from deploy.local.stack import Stack
 from schemas.topics import Topics
 
@@ -116,3 +117,42 @@ async def test_a_topic_that_is_missing_keeps_nothing_from_the_others(
     assert isinstance(first, Refused)
     assert first.code == "topic_missing"
     assert (second, third) == (Sent(), first)
+
+
+@pytest.fixture
+async def narrow(stand: Stack, topics: Topics) -> str:
+    """A topic of one partition that takes batches of 20,000 bytes at most, fewer than the client puts together."""
+    name = f"{topics.prefix}narrow"
+    admin = AIOKafkaAdminClient(bootstrap_servers=stand.kafka.bootstrap_servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, 1, 1, topic_configs={"max.message.bytes": "20000"})])
+    await admin.close()
+    return name
+
+
+async def sent_in_the_end(producer: KafkaEventProducer, records: list[Record]) -> list[SendResult]:
+    """As the outbox does: a new producer for what is unresolved."""
+    results: list[SendResult] = []
+    for _ in range(10):
+        results = await producer.send(records)
+        if not any(isinstance(result, Unresolved) for result in results):
+            break
+        await producer.renew()
+    return results
+
+
+@pytest.mark.real
+async def test_messages_that_only_together_are_too_large_all_arrive(producer: KafkaEventProducer, narrow: str) -> None:
+    records: list[Record] = [(narrow, b"k%d" % n, b"x" * 1000, []) for n in range(100)]
+    assert await sent_in_the_end(producer, records) == [Sent()] * 100
+
+
+@pytest.mark.real
+async def test_one_that_is_too_large_alone_is_refused_and_those_after_it_arrive_at_once(
+    producer: KafkaEventProducer, narrow: str
+) -> None:
+    large: Record = (narrow, b"large", b"x" * 300_000, [])
+    [refused] = await producer.send([large])
+    assert isinstance(refused, Refused)
+    assert refused.code == "message_too_large"
+    assert await producer.send([(narrow, b"k", b"v", [])]) == [Sent()]
