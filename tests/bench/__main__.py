@@ -29,8 +29,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=20_000, help="commands in a run of ours and of the echo")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each; the median counts")
     parser.add_argument("--kafka", choices=["real", "memory"], help="default: real if Java and Maven are there")
-    parser.add_argument("--processes", type=int, default=1, help="consumers of ours side by side")
-    parser.add_argument("--only", choices=["ours", "echo", "one"], help="that contestant alone")
+    parser.add_argument("--processes", type=int, default=2, help="consumers of ours in the run side by side")
+    parser.add_argument("--only", choices=["ours", "side", "echo", "one"], help="that contestant alone")
     parser.add_argument("--rate", type=float, help="commands/s of the run for latencies; default: half the peak")
     parser.add_argument("--memory", action="store_true", help="instead: the consumer's peak memory by backlog")
     return parser.parse_args()
@@ -50,8 +50,13 @@ async def main(asked: argparse.Namespace) -> int:
 
 
 async def _compare(console: Console, on: Stand, asked: argparse.Namespace, count: int) -> int:
-    ours = replace(OURS, processes=asked.processes)
-    entries = [("ours", ours, count), ("echo", ECHO, count), ("one", ONE_BY_ONE, max(200, count // 20))]
+    side = replace(OURS, name=f"{asked.processes} of ours", processes=asked.processes)
+    entries = [
+        ("ours", OURS, count),
+        ("side", side, count),
+        ("echo", ECHO, count),
+        ("one", ONE_BY_ONE, max(200, count // 20)),
+    ]
     if asked.only:
         entries = [entry for entry in entries if entry[0] == asked.only]
     results: dict[str, list[Result]] = {contestant.name: [] for _, contestant, _ in entries}
@@ -59,14 +64,13 @@ async def _compare(console: Console, on: Stand, asked: argparse.Namespace, count
         # Each begins once in a while, so that no contestant always comes after the same other.
         for _, contestant, commands in entries[number % len(entries) :] + entries[: number % len(entries)]:
             results[contestant.name].append(await _measured(console, on, contestant, commands))
-    if "ours" in results:
-        table.print_rates(console, results)
+    table.print_rates(console, results, (ECHO.name, ONE_BY_ONE.name))
     table.print_usage(console, results)
     everything = [result for rounds in results.values() for result in rounds]
-    if "ours" in results and asked.rate != 0:
-        peak = statistics.median(r.rate for r in results["ours"])
+    if OURS.name in results and asked.rate != 0:
+        peak = statistics.median(r.rate for r in results[OURS.name])
         rate = asked.rate or peak / 2
-        paced = await run(on, ours, min(count, int(rate * _PACED_SECONDS)), rate=rate)
+        paced = await run(on, OURS, min(count, int(rate * _PACED_SECONDS)), rate=rate)
         everything.append(paced)
         if not paced.faults:
             table.print_latency(console, paced, rate)

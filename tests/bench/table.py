@@ -17,18 +17,19 @@ def _median_rate(results: Sequence[Result]) -> float:
     return statistics.median(r.rate for r in results)
 
 
-def print_rates(console: Console, results: Mapping[str, Sequence[Result]]) -> None:
-    ours = _median_rate(results["ours"])
-    table = Table("contestant", "commands", "rounds", "commands/s (median)", "lowest-highest", "ours is")
+def print_rates(console: Console, results: Mapping[str, Sequence[Result]], beside: Sequence[str]) -> None:
+    """`beside`: those whose rate the others' is told in multiples of."""
+    beside = [name for name in beside if name in results]
+    table = Table("contestant", "commands", "commands/s", "of rounds", *(f"÷ {name}" for name in beside))
     for name, rounds in results.items():
         rates = [r.rate for r in rounds]
+        median = _median_rate(rounds)
         table.add_row(
             name,
             f"{rounds[0].count:,}",
-            str(len(rounds)),
-            f"{_median_rate(rounds):,.0f}",
+            f"{median:,.0f}",
             f"{min(rates):,.0f}-{max(rates):,.0f}",
-            "" if name == "ours" else f"{ours / _median_rate(rounds):.2f} of it",
+            *("" if name == other else f"{median / _median_rate(results[other]):.2f}" for other in beside),
         )
     console.print(table)
 
