@@ -1,15 +1,11 @@
-"""Logs as JSON lines on standard error: a sentence, an `action`, ids. Client libraries' own lines are rare."""
+"""The service's log: what client libraries may say in it, which is a line now and then."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from typing import Any
-
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 
 from consumer.quiet import Quiet
+from schemas.log_lines import write_json_lines
 
 _NOISY = ("aiokafka", "kubernetes_asyncio", "aiobotocore", "botocore", "asyncio", "aiohttp")
 
@@ -29,33 +25,5 @@ class _OncePerSecond(logging.Filter):
 
 
 def configure(level: str) -> None:
-    """Sets up structlog and the standard library's logging, once, from the composition root."""
-    chain: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Without the values of local variables: among them are passwords, tokens, and what others' commands say.
-        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-    ]
-    structlog.configure(
-        processors=[*chain, structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*chain, structlog.stdlib.add_logger_name],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.EventRenamer("message"),
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    handler.addFilter(_OncePerSecond())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    """Once, from the composition root."""
+    write_json_lines(level, libraries=dict.fromkeys(_NOISY, logging.WARNING), passing=_OncePerSecond())
