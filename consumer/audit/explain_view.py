@@ -87,6 +87,8 @@ def _show_artifacts(explanation: Explanation, console: Console) -> None:
         deleted = f"{_count(report, 'deleted_count')} deleted ({_count(report, 'deleted_bytes')} bytes)"
         left = f"{_count(report, 'kept_count')} kept on purpose, {_count(report, 'failed_count')} left over"
         console.print(Text(plain(f"Artifacts: {state}; {deleted}, {left}.")))
+        if report.get("last_error"):
+            console.print(Text(plain(f"  last error: {report['last_error']}"), style="red"))
         kept = report.get("kept")
         kept = [item for item in kept if isinstance(item, dict)] if isinstance(kept, list) else []
         for item in kept[:_KEPT_SHOWN]:

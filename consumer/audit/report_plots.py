@@ -91,7 +91,7 @@ def durations(report: Report) -> str:
         labels,
         (tick, top),
         upward="cancellations",
-        across="time up to, doubling",
+        across="time up to; each column twice as wide",
     )
     return f"<h2>{title}</h2>{chart}"
 

@@ -171,7 +171,8 @@ def artifacts(stored: StoredStory | None, records: Iterable[RawRecord]) -> Itera
     if stored is not None:
         for row in stored.cancellations:
             if row["cleanup_state"] != "not_requested":
-                yield row["cleanup_state"], _json(row["cleanup_report"])
+                error = row["cleanup_error_code"] and f"{row['cleanup_error_code']}: {row['cleanup_error_text']}"
+                yield row["cleanup_state"], {**_json(row["cleanup_report"]), "last_error": error}
         return
     told = {facts.id: facts for facts in map(facts_of, records) if facts.type == "EvaluationArtifactsCleaned"}
     for facts in told.values():

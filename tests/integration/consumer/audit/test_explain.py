@@ -88,8 +88,14 @@ async def test_errors_of_attempts_and_held_reports_are_part_of_the_story(history
     await connection.execute(
         "INSERT INTO evaluation_cancel.held_reports VALUES ($1, 'succeeded', now(), NULL)", history.running
     )
+    await connection.execute(
+        """UPDATE evaluation_cancel.cancellations
+           SET cleanup_error_code = 'AccessDenied', cleanup_error_text = 'no right' WHERE evaluation_id = $1""",
+        history.running,
+    )
     await connection.close()
     told = await story(history.on(copy), history.running)
+    assert "last error: AccessDenied: no right" in shown(told)
     error = next(e for e in told.entries if e.what == "error")
     assert error.detail == "attempt 3: too_many_requests: slow down; the latest of 7 since the ones before"
     assert any(e.what == "report held" and "succeeded" in e.detail for e in told.entries)

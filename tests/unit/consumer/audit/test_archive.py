@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from consumer.audit.archive import ArchiveLimits, Archiver
 from consumer.audit.chain import find_head
 from consumer.audit.findings import Findings
+from consumer.audit.link import decode_link, encode_link
 from consumer.audit.object_store import probe
 from consumer.audit.verify_chain import ChainWalk, Verified
 from consumer.errors import Refusal, TemporaryError
@@ -154,6 +156,21 @@ async def test_a_chain_that_cannot_be_trusted_is_not_continued() -> None:
     store.objects[last] = store.objects[last].replace(b"records: ", b"records: 1")
     with pytest.raises(Refusal, match="broken_link"):
         await archiver(store, log).run_once()
+
+
+class Usurped(MemoryStore):
+    """Just before a link is put, one lies there that is signed well and continues another chain."""
+
+    async def create(self, key: str, body: bytes) -> bool:
+        if key.startswith("chain/") and key not in self.objects:
+            link = decode_link(body, TRUSTED)
+            self.objects[key] = encode_link(replace(link, previous="ab" * 32), SIGNER)
+        return await super().create(key, body)
+
+
+async def test_a_winner_that_continues_another_chain_is_not_followed() -> None:
+    with pytest.raises(Refusal, match="broken_chain"):
+        await archiver(Usurped(), log_of(range(4))).run_once()
 
 
 async def test_a_partition_that_was_made_anew_is_not_mixed_with_its_old_history() -> None:
