@@ -35,14 +35,16 @@ SCHEMA: Final = pa.schema(
 class ParquetOutput:
     """Memory holds one row group."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], *, rows: int = _ROWS) -> None:
+        """`rows` a group."""
+        self._group = rows
         self._writer = pq.ParquetWriter(file, SCHEMA, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
     async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:  # noqa: ARG002
         self._rows += map(_row, records)
-        while len(self._rows) >= _ROWS:
-            self._flush(_ROWS)
+        while len(self._rows) >= self._group:
+            self._flush(self._group)
 
     def close(self) -> None:
         if self._rows:

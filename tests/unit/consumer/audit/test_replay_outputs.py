@@ -118,7 +118,7 @@ async def peak(pieces: int, output: Output) -> int:
 OUTPUTS: dict[str, Any] = {
     "terminal": lambda: TerminalOutput(Console(file=io.TextIOWrapper(Nowhere())), begins=lambda: None, waiting=200),  # type: ignore[type-var]
     "jsonl": lambda: JsonLinesOutput(Nowhere()),  # type: ignore[arg-type]
-    "parquet": lambda: ParquetOutput(Nowhere()),  # type: ignore[arg-type]
+    "parquet": lambda: ParquetOutput(Nowhere(), rows=500),  # type: ignore[arg-type]
 }
 
 
