@@ -1,10 +1,7 @@
 """Keys come and go while the endpoint runs; and the issuer may be away."""
 
-import asyncio
-import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -135,121 +132,6 @@ async def test_keys_are_renewed_before_anybody_has_to_wait_for_it(bed: Bed) -> N
     await until(lambda: bed.keys._fetching is None)
     bed.clock.now += TIMES.lifetime - 1
     assert await bed.believed(token)
-
-
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def odd_issuer(answer: Answer) -> AsyncIterator[tuple[str, list[None]]]:
-    """The address of a key set that is answered as told, and a list as long as the requests for it."""
-    asked: list[None] = []
-    serving: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            asked.append(None)
-            await answer(writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks", asked
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-
-def says(head: str, body: bytes) -> Answer:
-    async def answer(writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {head}\r\nconnection: close\r\n\r\n".encode() + body)
-        await writer.drain()
-
-    return answer
-
-
-async def endless(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    while True:
-        writer.write(b" " * 65536)
-        await writer.drain()
-
-
-async def drop_by_drop(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    while True:
-        writer.write(b" ")
-        await writer.drain()
-        await asyncio.sleep(0.05)
-
-
-async def silent(_writer: asyncio.StreamWriter) -> None:
-    await asyncio.Event().wait()
-
-
-def with_bad_key(**changes: object) -> bytes:
-    return json.dumps({"keys": [{"kty": "RSA", "kid": "k", "n": "AQAB", "e": "AQAB", **changes}]}).encode()
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        endless,
-        drop_by_drop,
-        silent,
-        says("200 OK", b"<html>"),
-        says("200 OK", b"[" * 100_000),
-        says("200 OK", b'{"keys": {}}'),
-        says("302 Found\r\nlocation: https://stranger.example/jwks", b""),
-        says("500 Oops", b'{"keys": []}'),
-        says("200 OK\r\ncontent-encoding: gzip", b"no gzip"),
-        says("200 OK\r\ncontent-length: 100", b"{"),
-    ],
-    ids=["endless", "drop by drop", "silent", "html", "nested", "no list", "elsewhere", "500", "bad gzip", "cut off"],
-)
-async def test_an_issuer_that_says_nothing_good_is_away(client: httpx.AsyncClient, answer: Answer) -> None:
-    async with odd_issuer(answer) as (url, asked):
-        times = KeyTimes(lifetime=300, grace=600, cooldown=300, timeout=1)
-        keys = KeySet(url, client, times)
-        for _ in range(3):
-            with pytest.raises(KeysUnavailable):
-                await keys.key("any")
-        assert len(asked) == 1
-
-
-@pytest.mark.parametrize("change", [{"n": 7}, {"n": None}, {"e": []}, {"n": "%"}, {"e": "AA"}, {"kty": ["RSA"]}])
-async def test_one_bad_key_of_a_set_spoils_nothing(client: httpx.AsyncClient, change: dict[str, object]) -> None:
-    async with odd_issuer(says("200 OK", with_bad_key(**change))) as (url, _):
-        assert await KeySet(url, client, TIMES).key("k") is None
-
-
-async def test_nobody_with_a_known_key_waits_for_an_issuer_that_is_slow(client: httpx.AsyncClient, bed: Bed) -> None:
-    """Neither for strangers' key ids nor, once it has failed to answer in time, for the renewal of old keys."""
-    token = bed.tokens.token("ada")
-    assert await bed.believed(token)
-    async with odd_issuer(silent) as (url, asked):
-        bed.keys._url = url
-        bed.keys._times = KeyTimes(lifetime=300, grace=600, cooldown=5, timeout=100_000)
-        bed.clock.now += TIMES.cooldown
-        stranger = bed.tokens.sign({"iss": bed.tokens.issuer}, {"kid": "unknown"})
-        waiting = [asyncio.create_task(bed.believed(stranger)) for _ in range(50)]
-        await until(lambda: asked)
-        assert await bed.believed(token)
-        assert not any(each.done() for each in waiting)
-        assert len(asked) == 1
-        bed.keys._failed = True
-        bed.clock.now += TIMES.lifetime + 1
-        assert await bed.believed(token)
-        for each in waiting:
-            each.cancel()
-        fetching = bed.keys._fetching
-        assert fetching is not None
-        fetching.cancel()
-        await asyncio.gather(*waiting, fetching, return_exceptions=True)
 
 
 async def test_the_key_set_never_had_is_unavailable_and_not_a_bad_token(bed: Bed) -> None:
