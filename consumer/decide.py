@@ -7,19 +7,26 @@ what Kafka delivered and by `reconcile.py` for commands that were left over beca
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 from uuid import UUID
+
+import structlog
 
 from consumer.decision_batch import LOCKED, DecisionBatch
 from consumer.decisions import FINAL_STATUSES, EvaluationSeen
-from consumer.errors import TemporaryError
+from consumer.errors import TemporaryError, Unstorable, scrub
 from consumer.handover import Handover, Offer
 from consumer.messages import Message
 from consumer.outcome_events import OutcomeEvents
 from consumer.received import ReceivedCommand
 from consumer.store import cancellations, commands, evaluations, outbox
 from consumer.store.database import Database, Row, Transaction
+
+_ASIDE_SECONDS: Final = 300.0
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +55,8 @@ class Decide:
         self._database = database
         self._events = events
         self._handover = handover
+        self._aside: dict[UUID, float] = {}
+        """Evaluations whose left-over commands are not tried before that time of the monotonic clock."""
 
     async def record(self, batch: Batch) -> Decided:
         """Records and decides everything in the batch and stores its offsets, in one transaction."""
@@ -78,20 +87,45 @@ class Decide:
         return work
 
     async def left_over(self, limit: int) -> Decided:
-        """Decides commands whose evaluation was locked by somebody else when they came."""
-        async with self._database.transaction() as tx:
-            work = DecisionBatch(self._events, await commands.database_time(tx))
-            free, seen = await self._free(tx, limit)
-            if free:
-                still = await commands.lock_undecided(tx, [c.key for c in free])
-                work.decide([c for c in free if c.key in still], seen)
-                await commands.decide(tx, work.rows)
-            await self._write(tx, work, [False] * len(work.openings))
+        """Decides commands whose evaluation was locked by somebody else when they came.
+
+        They are in the inbox already, so that none of them can become a dead letter any more: one whose decision the
+        evaluation's table refuses is set aside for a while, and keeps no other waiting.
+        """
+        free: list[ReceivedCommand] = []
+        try:
+            async with self._database.transaction() as tx:
+                work = DecisionBatch(self._events, await commands.database_time(tx))
+                free, seen = await self._free(tx, limit)
+                if free:
+                    still = await commands.lock_undecided(tx, [c.key for c in free])
+                    work.decide([c for c in free if c.key in still], seen)
+                    await commands.decide(tx, work.rows)
+                await self._write(tx, work, [False] * len(work.openings))
+        except (Unstorable, ValueError) as error:
+            if limit > 1:
+                return await self.left_over(limit // 2)
+            self._set_aside(free, error)
+            return Decided(counts={}, waiting=0, messages=0)
         return _decided(work, 0)
+
+    def _set_aside(self, refused: Sequence[ReceivedCommand], error: Exception) -> None:
+        for command in refused:
+            self._aside[command.evaluation_id] = time.monotonic() + _ASIDE_SECONDS
+            _log.error(
+                "A command cannot be decided: its evaluation's table refuses it. It is tried again in a while.",
+                action="decision_refused",
+                evaluation_id=str(command.evaluation_id),
+                source=command.source,
+                command_id=command.id,
+                detail=scrub(str(error)),
+            )
 
     async def _free(self, tx: Transaction, limit: int) -> tuple[list[ReceivedCommand], dict[UUID, EvaluationSeen]]:
         """Undecided commands whose evaluation is free by now; many of one that is not hide nobody else's."""
-        locked: set[UUID] = set()
+        now = time.monotonic()
+        self._aside = {i: until for i, until in self._aside.items() if until > now}
+        locked = set(self._aside)
         while waiting := await commands.undecided(tx, limit, list(locked)):
             seen, _ = await self._see(tx, sorted({c.evaluation_id for c in waiting}))
             free = [c for c in waiting if seen.get(c.evaluation_id) is not LOCKED]

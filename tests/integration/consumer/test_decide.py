@@ -7,10 +7,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from consumer.decide import Batch
+from consumer.decide import Batch, Decide
 from consumer.errors import Unstorable
-from tests.integration.consumer.ledger import Ledger, open_ledger
-from tests.unit.consumer.commands import command
+from tests.integration.consumer.ledger import Ledger, open_ledger, raise_at
+from tests.unit.consumer.commands import EVENTS, command
 
 
 async def test_a_batch_that_mixes_every_decision_decides_each_with_its_event(ledger: Ledger) -> None:
@@ -170,3 +170,18 @@ async def test_thousands_left_over_behind_one_lock_hide_nobody_elses(ledger: Led
     while (await ledger.decide.left_over(10)).counts:
         pass
     assert await ledger.count("commands", "decision IS NULL") == 0
+
+
+async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_being_decided(ledger: Ledger) -> None:
+    odd, *others = [await ledger.evaluation() for _ in range(6)]
+    async with ledger.admin.transaction():
+        await ledger.admin.execute("SELECT FROM evaluation_cancel.evaluations FOR UPDATE")
+        await ledger.send(command(others[0]), command(odd), *(command(other) for other in others[1:]))
+    await raise_at(ledger, odd)
+    for _ in range(10):
+        await ledger.decide.left_over(100)
+    assert await ledger.count("commands", "decision = 'accepted'") == len(others)
+    assert await ledger.count("commands", "decision IS NULL") == 1
+    await ledger.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
+    later = Decide(ledger.database, EVENTS, ledger.handover)  # one that has not heard of it
+    assert (await later.left_over(100)).counts == {"accepted": 1}
