@@ -71,7 +71,6 @@ class Cleanup:
         self._running: set[asyncio.Task[None]] = set()
         self._quiet = Quiet()
         self._nudged = asyncio.Event()
-        self._ended = asyncio.Event()
         self._stopping = False
         self.outcomes: Counter[str] = Counter()
         """How many of each kind so far."""
@@ -87,14 +86,6 @@ class Cleanup:
         self._stopping = True
         self._nudged.set()
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
-        """Stops, and waits that long for the end of `run`. Leases cover what is not written by then."""
-        self.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._ended.wait()
-        return self._ended.is_set()
-
     async def run(self) -> None:
         """Until cancelled, or stopped and done."""
         try:
@@ -109,7 +100,6 @@ class Cleanup:
             for task in self._running:
                 task.cancel()
             self._finisher.cancel()
-            self._ended.set()
 
     async def _claim(self) -> None:
         room = self._limits.at_once - len(self._running)

@@ -64,7 +64,6 @@ class Teardown:
         self._quiet = Quiet()
         self._nudged = asyncio.Event()
         self._idle = asyncio.Event()
-        self._ended = asyncio.Event()
         self._stopping = False
         self._hungry = False
         self.room = Room(self._lanes, self._place)
@@ -95,14 +94,6 @@ class Teardown:
         self.room.close()
         self._nudged.set()
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a deadline to give up waiting, not work
-        """Stops, and waits that long for the end of `run`. Leases cover what is not written by then."""
-        self.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._ended.wait()
-        return self._ended.is_set()
-
     async def run(self) -> None:
         """Until cancelled, or stopped and done."""
         try:
@@ -117,7 +108,6 @@ class Teardown:
         finally:
             self.room.close()
             self._let_go()
-            self._ended.set()
 
     async def _claim_until_stopped(self) -> None:
         while not self._stopping:

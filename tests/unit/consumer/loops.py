@@ -28,7 +28,8 @@ async def running(
     try:
         yield loop
     finally:
-        task.cancel()
+        if not loop._stopping:  # one that was told to stop has to end by itself
+            task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
