@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -71,3 +72,32 @@ async def test_nothing_is_taken_on_when_the_transaction_fails(ledger: Ledger, mo
         await ledger.decide.record(Batch(commands=[command(evaluation)]))
     assert (taker.taken, taker.freed) == ([], 1)
     assert await ledger.count("cancellations") == 0
+
+
+async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(ledger: Ledger) -> None:
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    evaluation = await ledger.evaluation("running")
+    await ledger.decide.record(Batch(commands=[command(evaluation)]))
+    [stale] = taker.taken
+    assert await ledger.claim() == []
+    await ledger.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
+    [newer] = await ledger.claim()
+    assert (newer.id, newer.attempt) == (stale.id, 2)
+    assert await ledger.store.record_intents([(stale.id, stale.attempt)]) == set()
+    await ledger.end(stale)
+    assert await ledger.status(evaluation) == "running"
+    await ledger.end(newer)
+    assert await ledger.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelled"]
+
+
+async def test_our_lease_on_what_was_taken_on_ends_before_the_databases(ledger: Ledger) -> None:
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    await ledger.decide.record(Batch(commands=[command(await ledger.evaluation("running"))]))
+    [taken] = taker.taken
+    left = await ledger.admin.fetchval(
+        "SELECT extract(epoch FROM next_attempt_at - now()) FROM evaluation_cancel.cancellations"
+    )
+    assert taken.deadline - time.monotonic() < left
+    assert abs(taken.clock_ahead) < timedelta(minutes=1)
