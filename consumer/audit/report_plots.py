@@ -19,6 +19,8 @@ _WIDTH: Final = 720
 _TOP: Final = 26
 _PLOT: Final = 190
 _LEFT: Final = 56
+_RIGHT: Final = _WIDTH - 20
+"""What is beyond has room for half a label."""
 _HEIGHT: Final = _TOP + _PLOT + 44
 _COLOURS: Final = ("#2f6f9f", "#c2563b", "#7a9a3a", "#8a6bb0", "#b8912f", "#4b8b8b", "#8c8c8c")
 _MOST_DAYS: Final = 92
@@ -35,7 +37,7 @@ def by_day(report: Report) -> str:
     names = [name for name, count in report.decisions.most_common() if name != "joined" and count]
     colours = dict(zip(names, itertools.cycle(_COLOURS), strict=False))
     tick, top = _scale(max(sum(report.days[day, name] for name in names) for day in shown))
-    width = (_WIDTH - _LEFT) / len(shown)
+    width = (_RIGHT - _LEFT) / len(shown)
     bar, bars, labels = min(width * 0.8, 60), [], {}
     for number, day in enumerate(shown):
         x, below = _LEFT + number * width, 0.0
@@ -71,7 +73,7 @@ def durations(report: Report) -> str:
     first, last = min(steps), max(steps)
     counts = [steps.count(step) for step in range(first, last + 1)]
     tick, top = _scale(max(counts))
-    width = min((_WIDTH - _LEFT) / len(counts), 90)
+    width = min((_RIGHT - _LEFT) / len(counts), 90)
     bars, labels = [], {}
     for number, count in enumerate(counts):
         x, upper = _LEFT + number * width, 2.0 ** (first + number)
@@ -127,11 +129,11 @@ def _chart(
     axis = [f'<text x="0" y="12">{upward}</text>']
     for number in range(round(top / tick) + 1):
         y = _TOP + _PLOT * (1 - number * tick / top)
-        axis.append(f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        axis.append(f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         axis.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number * tick:,.0f}</text>')
     below = _TOP + _PLOT + 16
     marks = [f'<text x="{x:.1f}" y="{below}" text-anchor="middle">{escape(text)}</text>' for x, text in labels.items()]
-    marks.append(f'<text x="{_WIDTH}" y="{below + 18}" text-anchor="end">{across}</text>')
+    marks.append(f'<text x="{_RIGHT}" y="{below + 18}" text-anchor="end">{across}</text>')
     inner = "".join((*axis, *bars, *marks))
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{inner}</svg>'
 

@@ -37,7 +37,7 @@ _CLEANED: Final = (
 
 
 def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
-    """`column is this, and that` for each column that says otherwise than the event."""
+    """`column is this, and that` for each column that says otherwise than the event; where that is told comes last."""
     expected: dict[str, Any] = {"team_id": archived.event.team_id} if hasattr(archived.event, "team_id") else {}
     found: dict[str, Any] = {}
     match archived.event:
@@ -64,14 +64,19 @@ def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
     for name, told in expected.items():
         says = found.get(name, row.get(name))
         if says != told:
-            yield f"{name} is {_words(says, told)}, and {_words(told, says)}"
+            yield _difference(name, says, told)
 
 
-def _words(value: object, other: object) -> str:
+def _difference(name: str, says: object, told: object) -> str:
     """Of two lists only that in which they differ."""
-    if isinstance(value, list) and isinstance(other, list):
-        return ", ".join(str(item) for item in value if item not in other)[:150] or "without that"
-    return str(value)[:150]
+    if not isinstance(says, list) or not isinstance(told, list):
+        return f"{name} is {str(says)[:150]}, and {str(told)[:150]}"
+    lacking = ", ".join(str(item) for item in told if item not in says)[:150]
+    added = ", ".join(str(item) for item in says if item not in told)[:150]
+    if not lacking and not added:
+        return f"{name} is in another order than told"
+    found = {f"{name} lacks": lacking, f"{name} adds": added}
+    return " and ".join(f"{how} {items}" for how, items in found.items() if items) + ", unlike what is told"
 
 
 def _named(what: str, values: Mapping[str, Any]) -> dict[str, Any]:

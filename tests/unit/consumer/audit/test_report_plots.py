@@ -33,7 +33,7 @@ def test_days_without_decisions_have_their_place() -> None:
     assert high == 2 * low
     for day in ("02-27", "02-28", "03-01", "03-02"):
         assert f">2026-{day}<" in plot
-    assert last - first == 3 * (720 - 56) / 4
+    assert last - first == 3 * (700 - 56) / 4
 
 
 def test_of_a_long_time_the_last_days_are_shown_and_that_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +35,8 @@ CLOSED_BY_HAND = dump_evidence(TeardownEvidence(job="job-uid", pods=(POD,), pod_
 
 def told(what: Any, **row: Any) -> list[str]:
     """The columns, and of JSON the fields, that are named."""
-    return [text.partition(" is ")[0] for text in differences(cancellation_row(**row), event(what, 0))]
+    found = differences(cancellation_row(**row), event(what, 0))
+    return [re.split(r" is | lacks | adds ", text)[0] for text in found]
 
 
 def cleaned_row(**changes: Any) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def test_what_is_no_evidence_differs_and_breaks_nothing(anything: str | None) ->
 
 def test_of_a_list_only_the_difference_is_told() -> None:
     found = differences(cancellation_row(evidence=FORGOTTEN_POD), event(CANCELLED, 0))
-    assert list(found) == ["evidence pods is without that, and pod gone at 2026-11-24T12:00:00Z"]
+    assert list(found) == ["evidence pods lacks pod gone at 2026-11-24T12:00:00Z, unlike what is told"]
 
 
 @pytest.mark.parametrize(
