@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from consumer.audit.settings import AuditSettings
 from consumer.settings import ConsumerSettings
 from deploy.local.kubernetes_api import CONSUMER_RULES
 from producer.endpoint.settings import EndpointSettings
@@ -21,7 +22,8 @@ ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy" / "chart"
 TEMPLATES = sorted((CHART / "templates").glob("*.yaml"))
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
-KNOWN = {name.upper() for settings in (ConsumerSettings, EndpointSettings) for name in settings.model_fields}
+PROGRAMS = (ConsumerSettings, EndpointSettings, AuditSettings)
+KNOWN = {name.upper() for settings in PROGRAMS for name in settings.model_fields}
 
 
 def without_template_language(text: str) -> str:
@@ -72,11 +74,24 @@ def test_every_setting_that_is_named_exists() -> None:
 
 
 def test_commands_and_probes_are_those_of_the_programs() -> None:
-    for container in containers(rendered("endpoint.enabled=true")):
+    for container in containers(rendered("endpoint.enabled=true", "archiver.enabled=true")):
         assert container["command"][0] in {"cancel-consumer", "cancel-producer", "sh"}
-        if container["name"] != "migrate":
+        if container["name"] in {"consumer", "endpoint"}:
             assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
             assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_the_archiver_finds_its_key_where_it_is_mounted_and_has_no_rights_on_the_cluster() -> None:
+    (pod,) = (
+        each["spec"]["template"]["spec"]
+        for each in rendered("archiver.enabled=true")
+        if each["kind"] == "Deployment" and each["metadata"]["labels"]["app.kubernetes.io/component"] == "archiver"
+    )
+    (container,) = pod["containers"]
+    (key,) = (each["value"] for each in container["env"] if each["name"].endswith("AUDIT_SIGNING_KEY_FILE"))
+    assert Path(key).parent == Path(container["volumeMounts"][0]["mountPath"])
+    assert pod["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod
 
 
 def test_ports_and_graces_fit_the_defaults_of_the_settings() -> None:
