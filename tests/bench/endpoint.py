@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
-from kubernetes_asyncio.client import BatchV1Api
+from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +32,7 @@ from deploy.local.stack import stack
 from deploy.local.system import CLUSTER, System, system
 from tests.bench.plain_endpoint import TABLE
 from tests.bench.stand import default_kafka
+from tests.waiting import until
 
 TEAM = "bench"
 USERS = 100
@@ -100,7 +101,7 @@ async def measure(running: System, contestant: Contestant, *, rate: float, secon
 
 
 async def _prepared(running: System, table: str, count: int, ends_after: int) -> list[UUID]:
-    """So many running evaluations, each with its Job."""
+    """So many running evaluations, each with its Job, whose pod runs: nobody is still busy with their beginning."""
     made = [Evaluation(id=uuid4(), team=TEAM) for _ in range(count)]
     gate = asyncio.Semaphore(_CREATED_AT_ONCE)
     async with administrator(running.stack.cluster) as client:
@@ -113,6 +114,14 @@ async def _prepared(running: System, table: str, count: int, ends_after: int) ->
             return str(created.metadata.uid)
 
         uids = await asyncio.gather(*(create(each) for each in made))
+        pods = CoreV1Api(client)
+
+        async def all_run() -> bool:
+            found = await pods.list_namespaced_pod(running.namespace)
+            run = {pod.metadata.owner_references[0].uid for pod in found.items if pod.status.phase == "Running"}
+            return bool(run >= set(uids))
+
+        await until(all_run, "the pods of all Jobs run", every=0.2)
     connection = await asyncpg.connect(running.dsn)
     try:
         ids, names = [each.id for each in made], [each.job_name for each in made]
