@@ -5,6 +5,7 @@ begins with a new cluster. Schema and data are not made here (`consumer.migratio
 """
 
 import asyncio
+import ctypes
 import importlib.util
 import os
 import pwd
@@ -24,6 +25,7 @@ from deploy.local.part import Part
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Workspace
 
+_IPC_RMID = 0
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -135,15 +137,31 @@ async def postgres(work: Workspace, *, settings: Mapping[str, str] | None = None
 
 
 async def _initialise(work: Workspace, home: Path, binaries: Path, password: str, account: str | None) -> None:
-    secret = home / "password"
+    secret, data = home / "password", home / "data"
     secret.touch(mode=0o600)
     secret.write_text(password)
+    data.mkdir(mode=0o700)
     if account is not None:
-        for path in (home, secret):
+        for path in (home, secret, data):
             os.chown(path, pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid)
     how = ("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--auth=scram-sha-256", f"--pwfile={secret}")
-    command: list[str | Path] = [binaries / "initdb", "-D", home / "data", "-U", "postgres", *how]
-    await work.run("initdb", command, limit=120, account=account)
+    command: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "postgres", *how]
+    try:
+        await work.run("initdb", command, limit=120, account=account)
+    except BaseException:
+        _remove_shared_memory(data)
+        raise
+
+
+def _remove_shared_memory(data: Path) -> None:
+    """What the Postgres of an interrupted initdb may leave: a segment whose key is the inode of its data directory.
+
+    See sysv_shmem.c in Postgres. Nothing happens where there is none.
+    """
+    libc = ctypes.CDLL(None)
+    segment = libc.shmget(ctypes.c_int(data.stat().st_ino), 0, 0)
+    if segment >= 0:
+        libc.shmctl(segment, _IPC_RMID, None)
 
 
 def _account() -> str | None:

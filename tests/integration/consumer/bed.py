@@ -62,7 +62,9 @@ class Bed:
         watch: bool = True,
         more: Mapping[str, Jobs] | None = None,
     ) -> AsyncIterator[Teardown]:
-        """The loop at work, with the watch beside it, until the end of the context; `more` clusters have none."""
+        """The loop at work until the end of the context, from when the watch knows what is there; `more` clusters have
+        none.
+        """
         sightings = Sightings()
         loop = Teardown(
             store=store,
@@ -79,10 +81,11 @@ class Bed:
             on_change=loop.on_change,
             on_connected=lambda: loop.on_reachable(CLUSTER),
         )
-        tasks = [asyncio.create_task(loop.run())]
+        tasks: list[asyncio.Task[None]] = []
         if watch:
             tasks.append(asyncio.create_task(watcher.run()))
             await until(lambda: watcher.connected, "the watch is connected")
+        tasks.append(asyncio.create_task(loop.run()))
         try:
             yield loop
         finally:

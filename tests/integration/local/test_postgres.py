@@ -94,11 +94,19 @@ async def test_nothing_stays_behind_not_even_shared_memory() -> None:
     assert not work.directory.exists()
 
 
-async def test_a_start_that_is_called_off_half_way_leaves_no_shared_memory() -> None:
+@pytest.mark.parametrize("step", [1, 2, 3])
+async def test_a_start_that_is_called_off_half_way_leaves_no_shared_memory(step: int) -> None:
+    """Its three steps, each a process with a segment: two of initdb, then the server."""
     us, others = psutil.Process(), made_by(psutil.Process().children(recursive=True))
+    segments: set[str] = set()
+
+    def seen() -> bool:
+        segments.update(made_by(us.children(recursive=True)) - others)
+        return len(segments) == step
+
     async with workspace() as work:
         starting = asyncio.create_task(AsyncExitStack().enter_async_context(postgres(work)))
-        segments = await until(lambda: made_by(us.children(recursive=True)) - others, every=0.003)
+        await until(seen, every=0.003)
         starting.cancel()
         await asyncio.wait({starting})
     assert not segments & shared_memory()

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
-from consumer.audit.asked import Source, history_from
+from consumer.audit.asked import Source
 from consumer.audit.facts import facts_of
-from consumer.audit.history import FROM_THE_START, Piece, Resume
-from consumer.audit.progress import Meter
-from consumer.audit.replay import Output, replay
+from consumer.audit.history import Piece
 from consumer.audit.replay_outputs import JsonLinesOutput
 from consumer.audit.replay_parquet import ParquetOutput
 from consumer.audit.replay_topic import ODD_HEADERS, REPLAYED, ProgressFile, TopicOutput, producer
@@ -26,46 +24,12 @@ from consumer.errors import Refusal
 from deploy.local.kafka import ensure_topics
 from deploy.local.stack import Stack
 from schemas.records import RawRecord
-from schemas.topics import MAX_MESSAGE_BYTES, Topics, TopicSpec
-from tests.integration.consumer.audit.history import History, audit_settings
+from schemas.topics import TopicSpec
+from tests.integration.consumer.audit.history import History
+from tests.integration.consumer.audit.replaying import EVERYTHING, kept, replayed
 from tests.stand import unique
-from tests.waiting import until
 
-EVERYTHING = Selection()
 SOURCES: tuple[Source, ...] = ("kafka", "archive")
-
-
-class Kept:
-    """An output that keeps the records; fails after some, if told to."""
-
-    def __init__(self) -> None:
-        self.records: list[RawRecord] = []
-
-    async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:  # noqa: ARG002
-        self.records += records
-
-
-def all_topics(settings: AuditSettings) -> list[str]:
-    return [settings.topics.commands, settings.topics.events, settings.topics.dead_letters]
-
-
-async def replayed(
-    settings: AuditSettings,
-    source: Source,
-    output: Output,
-    selection: Selection = EVERYTHING,
-    resume: Resume = FROM_THE_START,
-) -> list[str]:
-    said: list[str] = []
-    async with asyncio.timeout(60), history_from(source, settings, said.append) as history:
-        await replay(history, all_topics(settings), selection, output, Meter(None), resume=resume)
-    return said
-
-
-async def kept(settings: AuditSettings, source: Source, selection: Selection = EVERYTHING) -> list[RawRecord]:
-    output = Kept()
-    await replayed(settings, source, output, selection)
-    return output.records
 
 
 def place(record: RawRecord) -> tuple[str, int, int]:
@@ -213,102 +177,3 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     assert len({dict(r.headers)[REPLAYED] for r in copies}) == len(copies) == len(originals)
     with pytest.raises(Refusal, match="other_replay"):
         ProgressFile(noted, {"source": "another"}, EVERYTHING).load()
-
-
-async def test_a_range_that_begins_before_what_is_retained_says_so(
-    stand: Stack, topics: Topics, tmp_path: Path
-) -> None:
-    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
-    await expire(stand, settings)
-    output = Kept()
-    said = await replayed(settings, "kafka", output, Selection(since_ms=0))
-    first = min(r.offset for r in output.records)
-    assert first > 0
-    assert len(output.records) == max(r.offset for r in output.records) - first + 1
-    told = [s for s in said if s.startswith(f"{settings.topics.events}[0]")]
-    assert told
-    assert f"no longer has the offsets before {first}" in told[0]
-    assert f"goes on from offset {first}" in told[0]
-
-
-async def expire(stand: Stack, settings: AuditSettings) -> None:
-    """The in-memory broker drops what is beyond 5 MB a partition by itself; another one is asked to."""
-    memory = stand.kafka.kind == "memory"
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, max_request_size=MAX_MESSAGE_BYTES
-    ) as sender:
-        for _ in range(40):
-            value = b"x" * 300_000 if memory else b"x"
-            await sender.send_and_wait(settings.topics.events, value, partition=0)
-    if not memory:
-        await asyncio.to_thread(_delete, stand.kafka.bootstrap_servers, settings.topics.events)
-
-
-def _delete(bootstrap_servers: str, topic: str) -> None:
-    from confluent_kafka import TopicPartition  # noqa: PLC0415
-    from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # noqa: PLC0415
-
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
-    for done in client.delete_records([TopicPartition(topic, 0, 10)]).values():
-        done.result(30)
-
-
-@pytest.mark.real
-async def test_control_records_at_the_end_and_an_open_transaction_do_not_make_it_hang(
-    stand: Stack, topics: Topics, tmp_path: Path
-) -> None:
-    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
-    async with AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, transactional_id=unique("tx")
-    ) as sender:
-        for end in (sender.commit_transaction, sender.abort_transaction, sender.abort_transaction):
-            await sender.begin_transaction()
-            await sender.send_and_wait(settings.topics.events, b"x", partition=0)
-            await end()
-        assert [r.offset for r in await kept(settings, "kafka")] == [0]
-        await sender.begin_transaction()
-        await sender.send_and_wait(settings.topics.events, b"x", partition=0)
-        assert [r.offset for r in await kept(settings, "kafka")] == [0]
-        await sender.commit_transaction()
-    assert [r.offset for r in await kept(settings, "kafka")] == [0, 6]
-
-
-@pytest.mark.real
-@pytest.mark.timeout(240)
-async def test_gaps_that_compaction_left_do_not_make_it_hang(stand: Stack, topics: Topics, tmp_path: Path) -> None:
-    """None of the system's topics is compacted, unless somebody has changed that."""
-    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
-    await asyncio.to_thread(_compact, stand.kafka.bootstrap_servers, settings.topics.events)
-
-    async def offsets() -> list[int]:
-        return [r.offset for r in await kept(settings, "kafka")]
-
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers) as sender:
-        for number in range(20):
-            key = b"%d" % number if number % 7 == 0 else b"again and again"
-            await sender.send_and_wait(settings.topics.events, b"%d" % number, key=key, partition=0)
-
-        async def compacted() -> bool:
-            # Only what lies behind the newest segment is cleaned, and a segment ends with the next record.
-            await sender.send_and_wait(settings.topics.events, b"x", key=b"later", partition=0)
-            return 1 not in await offsets()
-
-        await until(compacted, "the broker has compacted", within=100, every=0.5)
-    found = await offsets()
-    assert found[:4] == [0, 7, 14, 19]
-
-
-def _compact(bootstrap_servers: str, topic: str) -> None:
-    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # noqa: PLC0415
-        AdminClient,
-        AlterConfigOpType,
-        ConfigEntry,
-        ConfigResource,
-    )
-
-    wanted = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
-    entries = [ConfigEntry(n, v, incremental_operation=AlterConfigOpType.SET) for n, v in wanted.items()]
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
-    for done in client.incremental_alter_configs([resource]).values():
-        done.result(30)
