@@ -139,10 +139,15 @@ async def test_a_bookmark_comes_before_the_end_and_watching_can_go_on_from_it(ap
     version = (await api.get(api.jobs)).version
     await api.create_job("one", suspend=True)
     params = {"resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": "5"}
-    async with api.watch(api.jobs, **params) as watch:
-        events = await watch.rest()
-    assert events[0]["type"] == "ADDED"
-    bookmark = next(event for event in events if event["type"] == "BOOKMARK")
+    bookmarks: list[dict[str, Any]] = []
+    for _ in range(5):  # the API promises none: a server that is busy at that moment leaves one out
+        async with api.watch(api.jobs, **params) as watch:
+            events = await watch.rest()
+        assert events[0]["type"] == "ADDED"
+        bookmarks = [event for event in events if event["type"] == "BOOKMARK"]
+        if bookmarks:
+            break
+    bookmark = bookmarks[0]
     assert bookmark["object"]["kind"] == "Job"
     assert "uid" not in bookmark["object"]["metadata"]
     assert _version(bookmark) >= _version(events[0])
