@@ -102,10 +102,13 @@ async def test_while_kubelets_are_paused_pods_hang_in_terminating(
         await delete_job(client, own, name)
 
         async def terminating() -> bool:
-            return all(pod.metadata.deletion_timestamp for pod in await pods(client, own, name))
+            there = await pods(client, own, name)
+            assert there, "a pod ended without its kubelet"
+            return all(pod.metadata.deletion_timestamp for pod in there)
 
+        # Not whether the Job is still there: a garbage collector that has not yet seen the pod, as after a restart of
+        # the API server, lets a Job go before its pods although the deletion is in the foreground.
         await until(terminating)
-        assert await exists(client, own, name)
     finally:
         kubernetes.kwok.resume()
 
