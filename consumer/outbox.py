@@ -79,7 +79,9 @@ class RelayLimits:
     standby: float = 0.5
     """Seconds between the looks of those that do not lead."""
     lease: timedelta = timedelta(seconds=15)
-    """How long others wait for a leader that has vanished; above the longest round."""
+    """How long others wait for a leader that has vanished."""
+    sending: timedelta = timedelta(seconds=8)
+    """How long the producer takes for a round at most; the lease outlasts it."""
     retry_parked: timedelta = timedelta(minutes=5)
     """Until a refused message is tried again."""
 
@@ -126,13 +128,13 @@ class Relay:
                 await self._nudged.wait()
 
     async def _hold(self) -> bool:
-        """Takes or prolongs the lease, by half of its length each time."""
+        """Takes the lease, or prolongs it unless it outlasts whatever is sent now."""
         now = time.monotonic()
-        half = self._limits.lease.total_seconds() / 2
-        if self._epoch is None or now > self._held_until - half:
+        lease = self._limits.lease.total_seconds()
+        if self._epoch is None or now > self._held_until - max(lease / 2, self._limits.sending.total_seconds()):
             async with self._database.connection() as tx:
                 self._epoch = await leases.hold(tx, _LEASE_NAME, self._holder, self._limits.lease)
-            self._held_until = now + 2 * half
+            self._held_until = now + lease
         self.progressed_at = time.monotonic()
         return self._epoch is not None
 
@@ -144,9 +146,12 @@ class Relay:
 
     async def round(self) -> bool:
         """Publishes the oldest message of each key, as many as one round takes. True if there may be more."""
+        epoch = self._epoch
         rows = await self._choose()
         if not rows:
             return False
+        if not await self._hold() or self._epoch != epoch:
+            return False  # choosing took so long that somebody else led meanwhile, and has sent these
         results = await self._producer.send([_record(row) for row in rows])
         await self._mark(rows, results)
         return True

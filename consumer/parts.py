@@ -195,7 +195,11 @@ class Parts:
             database=self._database,
             producer=producer,
             holder=settings.worker,
-            limits=RelayLimits(batch=settings.outbox_batch, lease=timedelta(seconds=settings.outbox_lease)),
+            limits=RelayLimits(
+                batch=settings.outbox_batch,
+                lease=timedelta(seconds=settings.outbox_lease),
+                sending=timedelta(seconds=settings.publish_timeout),
+            ),
         )
         self._nudges["outbox"] = self.relay.nudge
         return self.relay

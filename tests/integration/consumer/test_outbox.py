@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -188,6 +189,40 @@ async def test_a_leader_that_was_stopped_too_long_marks_nothing(ledger: Ledger) 
     assert await ledger.count("outbox") == 1
     await successor.round()
     assert await ledger.count("outbox") == 0
+
+
+async def test_a_lease_is_prolonged_until_it_outlasts_what_is_sent_under_it(ledger: Ledger) -> None:
+    limits = RelayLimits(lease=timedelta(seconds=60), sending=timedelta(seconds=60))
+    publishing = Relay(database=ledger.database, producer=FakeBroker(), holder="a", limits=limits)
+    await add(ledger, ("k", "a"))
+    await lead(publishing)
+    await ledger.admin.execute("UPDATE evaluation_cancel.leases SET until = now() + interval '1 second'")
+    await publishing.round()
+    assert (await ledger.row("leases", "until > now() + interval '2 seconds'"))["holder"] == "a"
+
+
+@pytest.mark.parametrize("still_leads", [True, False])
+async def test_who_was_led_over_while_choosing_sends_nothing(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, still_leads: bool
+) -> None:
+    broker, oldest = FakeBroker(), outbox.oldest
+    limits = RelayLimits(lease=timedelta(seconds=1), sending=timedelta(seconds=2))
+    publishing = Relay(database=ledger.database, producer=broker, holder="a", limits=limits)
+    successor = relay(ledger, FakeBroker(), "b")
+    await add(ledger, ("k", "a"))
+    await lead(publishing)
+
+    async def slowly(*arguments: Any) -> Any:
+        rows = await oldest(*arguments)
+        await ledger.admin.execute("UPDATE evaluation_cancel.leases SET until = now()")
+        await lead(successor)
+        if not still_leads:
+            await successor._release()
+        return rows
+
+    monkeypatch.setattr(outbox, "oldest", slowly)
+    assert not await publishing.round()
+    assert broker.rounds == []
 
 
 async def test_an_event_id_is_published_for_the_first_time_once(ledger: Ledger) -> None:
