@@ -63,20 +63,27 @@ async def open_pool(
         reset=_nothing_to_reset,
         server_settings={
             "application_name": application_name,
-            "search_path": "pg_catalog",
-            "statement_timeout": str(statement_timeout_ms),
-            "lock_timeout": str(lock_timeout_ms),
-            "idle_in_transaction_session_timeout": str(statement_timeout_ms),
-            # All we ask is asked by key. Before statistics exist, or when they lag behind a flood of commands, the
-            # planner would read whole tables for a few hundred rows.
-            "enable_hashjoin": "off",
-            "enable_mergejoin": "off",
-            "enable_seqscan": "off",
-            "tcp_keepalives_idle": "5",
-            "tcp_keepalives_interval": "2",
-            "tcp_keepalives_count": "3",
+            **session_settings(statement_timeout_ms, lock_timeout_ms),
         },
     )
+
+
+def session_settings(statement_timeout_ms: int, lock_timeout_ms: int) -> dict[str, str]:
+    """What each session is given at its start; a pooler between must pass it on, or be told to ignore it."""
+    return {
+        "search_path": "pg_catalog",
+        "statement_timeout": str(statement_timeout_ms),
+        "lock_timeout": str(lock_timeout_ms),
+        "idle_in_transaction_session_timeout": str(statement_timeout_ms),
+        # All we ask is asked by key. Before statistics exist, or when they lag behind a flood of commands, the planner
+        # would read whole tables for a few hundred rows.
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "enable_seqscan": "off",
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
+    }
 
 
 async def _nothing_to_reset(_connection: object) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from consumer.metrics import Metrics
+from consumer.store.database import session_settings
 from schemas.events import RejectionCode
 
 ROOT = Path(__file__).parents[3]
@@ -30,3 +31,8 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_setting_that_a_pooler_would_refuse_is_named() -> None:
+    behind_a_pooler = OPERATIONS[OPERATIONS.index("Behind PgBouncer") :]
+    assert [name for name in session_settings(1, 1) if f"`{name}`" not in behind_a_pooler] == []
