@@ -1,4 +1,7 @@
-"""`python -m consumer`, installed as `cancel-consumer`: run the service, prepare its stores, look, step in by hand."""
+"""`python -m consumer`, installed as `cancel-consumer`: run the service, prepare its stores, look, step in by hand.
+
+Each command loads its own parts when it is called: all of them together, with their clients, take seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,18 @@ import typer
 from rich.console import Console
 
 from consumer import logs, operator_views
-from consumer.app import database, service
 from consumer.audit.cli import app as audit_app
 from consumer.garbage import search_rarely
 from consumer.migrate import app as migrate_app
-from consumer.parts import outcome_events
-from consumer.resolve import Resolution, resolve
+from consumer.postgres_connection import database
 from consumer.settings import ALL_LOOPS, ConsumerSettings, Loop, load_settings
 from consumer.terminal import ask
 
-app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_show_locals=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Run the service, prepare its stores, look, step in by hand.",
+    pretty_exceptions_show_locals=False,
+)
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(audit_app, name="audit")
 _log = structlog.get_logger(__name__)
@@ -83,6 +88,9 @@ def resolve_by_hand(
     outcome: Annotated[str, typer.Option(help="cancelled: the Job is gone. failed: it goes on.")] = "cancelled",
 ) -> None:
     """Close an open cancellation by hand, with a reason on record."""
+    from consumer.parts import outcome_events  # noqa: PLC0415  # the service's parts
+    from consumer.resolve import Resolution, resolve  # noqa: PLC0415
+
     settings = load_settings()
     if outcome not in {"cancelled", "failed"} or not reason.strip() or not operator.strip():
         raise typer.BadParameter("outcome is cancelled or failed; reason and operator must not be empty")
@@ -105,11 +113,13 @@ def _loops(text: str) -> list[Loop]:
 
 
 async def _serve(settings: ConsumerSettings, loops: list[Loop], clusters: list[str]) -> None:
+    from consumer.app import service  # noqa: PLC0415  # the clients of Kafka, Kubernetes and S3, and an HTTP server
+
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    search_rarely()
     async with service(settings, loops, clusters) as (_, port):
+        search_rarely()
         _log.info("The service runs.", action="started", loops=loops, worker=settings.worker, http_port=port)
         await stopped.wait()
         _log.info("Asked to stop: no more is taken in.", action="stopping")

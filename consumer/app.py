@@ -8,35 +8,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from consumer import migrations
 from consumer.errors import TemporaryError
 from consumer.health import HealthServer
 from consumer.metrics import Metrics
+from consumer.migrations import version
 from consumer.parts import Parts, connect_clusters
+from consumer.postgres_connection import database
 from consumer.settings import ConsumerSettings, Loop
 from consumer.sightings import Sightings
 from consumer.store import reads
-from consumer.store.database import Database, open_pool
+from consumer.store.database import Database
 from consumer.supervisor import Loop as RunningLoop
 from consumer.supervisor import Supervisor
-
-
-@asynccontextmanager
-async def database(settings: ConsumerSettings) -> AsyncIterator[Database]:
-    """The pool, for the service and for each command of the CLI that asks Postgres something."""
-    pool = await open_pool(
-        settings.postgres_dsn.get_secret_value(),
-        max_size=settings.postgres_pool_size,
-        statement_timeout_ms=int(settings.postgres_statement_timeout * 1000),
-        lock_timeout_ms=int(settings.postgres_lock_timeout * 1000),
-        statement_cache_size=settings.postgres_statement_cache_size,
-        application_name="evaluation-cancel",
-    )
-    opened = Database(pool)
-    try:
-        yield opened
-    finally:
-        pool.terminate()
 
 
 @asynccontextmanager
@@ -55,7 +38,7 @@ async def service(
             port=settings.http_port,
             registry=metrics.registry,
             standing_still=supervisor.standing_still,
-            not_ready=lambda: _not_ready(opened, settings),
+            not_ready=lambda: _not_ready(opened),
             before_metrics=lambda: _observe(opened, metrics, parts),
         )
         port = await health.start()
@@ -91,13 +74,12 @@ async def _loops(
     return running
 
 
-async def _not_ready(opened: Database, settings: ConsumerSettings) -> str | None:
+async def _not_ready(opened: Database) -> str | None:
     try:
         async with opened.connection() as tx:
-            await reads.gauges(tx)
+            return await version.problem(tx)
     except TemporaryError as error:
         return error.code
-    return await migrations.check(settings.postgres_dsn.get_secret_value())
 
 
 async def _observe(opened: Database, metrics: Metrics, parts: Parts) -> None:

@@ -11,13 +11,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
-from kubernetes_asyncio.client import ApiClient
 
 from consumer.errors import Refusal, TemporaryError, parse_retry_after
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import ApiClient
 
 _PARTIAL = "application/json;as={};g=meta.k8s.io;v=v1,application/json"
 METADATA_ONLY = _PARTIAL.format("PartialObjectMetadataList")

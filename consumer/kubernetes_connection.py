@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from kubernetes_asyncio.client import ApiClient, Configuration
-from kubernetes_asyncio.config import load_incluster_config, load_kube_config
+from typing import TYPE_CHECKING
 
 from consumer.kubernetes_calls import KubernetesCalls
 from consumer.kubernetes_jobs import KubernetesJobs
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import Configuration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,9 @@ class ClusterAccess:
 
 async def connect(access: ClusterAccess) -> KubernetesJobs:
     """Must be called within the event loop that will use it."""
+    # Loads some hundred models, which a process without clusters need not wait for.
+    from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415
+
     configuration = Configuration()
     configuration.disable_strict_ssl_verification = access.disable_strict_ssl_verification
     # The watches hold connections of their own beside the calls.
@@ -51,6 +55,8 @@ async def connect(access: ClusterAccess) -> KubernetesJobs:
 
 
 async def _load(access: ClusterAccess, configuration: Configuration) -> Callable[[], Awaitable[None]] | None:
+    from kubernetes_asyncio.config import load_incluster_config, load_kube_config  # noqa: PLC0415  # as above
+
     if access.kubeconfig is None:
         load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         return None  # that one renews its token by itself

@@ -9,9 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import aioboto3
-from aiobotocore.config import AioConfig
-
 from consumer.artifacts import S3Artifacts
 
 if TYPE_CHECKING:
@@ -47,6 +44,10 @@ async def connect(access: S3Access) -> AsyncIterator[S3Artifacts]:
 @asynccontextmanager
 async def open_client(access: S3Access) -> AsyncIterator[S3Client]:
     """The bare client, for whoever asks other things of the store."""
+    # Slow to load, and of no use to a process without cleanup or archive.
+    import aioboto3  # noqa: PLC0415
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+
     config = AioConfig(
         connect_timeout=access.connect_timeout,
         read_timeout=access.read_timeout,

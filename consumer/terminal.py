@@ -8,8 +8,6 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import asyncpg
-from aiokafka.errors import KafkaError
-from sqlalchemy.exc import SQLAlchemyError
 
 from consumer.errors import CancellationError
 from consumer.store.database import translated
@@ -22,7 +20,7 @@ def ask(work: Coroutine[Any, Any, T]) -> T:
     try:
         with translated():
             return asyncio.run(work)
-    except (CancellationError, asyncpg.PostgresError, SQLAlchemyError, KafkaError) as error:
+    except (CancellationError, asyncpg.PostgresError) as error:
         told = str(error) if isinstance(error, CancellationError) else f"{type(error).__name__}: {error}"
         print(told, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
         raise SystemExit(1) from None

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 import aioboto3
 import pytest
 
-from consumer import migrations
+from consumer.migrations import schema
 from deploy.local.errors import StandError
 from deploy.local.kafka import ensure_topics
 from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace
@@ -52,7 +52,7 @@ async def stand() -> AsyncIterator[Stack]:
 @pytest.fixture(scope="session")
 async def migrated(stand: Stack) -> str:
     """The name of a database with our schema that nobody uses; copies of it are quick."""
-    await migrations.upgrade(await stand.postgres.create_database(TEMPLATE))
+    await schema.upgrade(await stand.postgres.create_database(TEMPLATE))
     return TEMPLATE
 
 

@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PartitionLog(Protocol):
-    """What the archiver asks of Kafka; `kafka_reading.KafkaLog` is one."""
+    """What the archiver asks of Kafka; `kafka_log.KafkaLog` is one."""
 
     @property
     def partitions(self) -> Sequence[Partition]: ...

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from consumer.audit.archive_keys import DataKey, read_data_key
 from consumer.audit.archive_reading import ArchivedObject, extent, objects_between, read_object
-from consumer.audit.kafka_reading import KafkaLog, Partition, read_range
+from consumer.audit.kafka_reading import Log, Partition, read_range
 from consumer.audit.object_store import ObjectStore
 from consumer.audit.selection import Selection
 from consumer.audit.signing import TrustedKeys
@@ -71,7 +71,7 @@ class KafkaHistory:
 
     name = "kafka"
 
-    def __init__(self, log: KafkaLog, *, patience: float, say: Say) -> None:
+    def __init__(self, log: Log, *, patience: float, say: Say) -> None:
         self._log = log
         self._patience = patience
         self._say = say

@@ -1,23 +1,28 @@
-"""The composition root of the audit commands: opens Kafka, the archive and the keys from the settings."""
+"""The composition root of the audit commands: opens Kafka, the archive and the keys from the settings.
+
+The clients are loaded when they are opened: the command line is shown without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-from consumer.app import database
 from consumer.audit.archive import ArchiveLimits, Archiver
-from consumer.audit.kafka_reading import KafkaLog, open_log
-from consumer.audit.object_store import ObjectStore, S3ObjectStore
+from consumer.audit.kafka_reading import Log
+from consumer.audit.object_store import ObjectStore
 from consumer.audit.settings import AuditSettings
 from consumer.audit.signing import TrustedKeys, load_signer, load_trusted
 from consumer.errors import Refusal, TemporaryError
+from consumer.postgres_connection import database
 from consumer.s3_connection import S3Access, open_client
 from consumer.store.database import Database, translated
 
 
-def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[KafkaLog]:
+def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[Log]:
     """All partitions of the three topics."""
+    from consumer.audit.kafka_log import open_log  # noqa: PLC0415  # a client, slow to load
+
     topics = [spec.name for spec in settings.topics.specs()]
     return open_log(settings.kafka_client(), settings.kafka_isolation_level, topics)
 
@@ -36,6 +41,8 @@ async def store(settings: AuditSettings) -> AsyncIterator[ObjectStore]:
     """The archive. Raises `Refusal` when the settings name none."""
     if settings.audit_bucket is None:
         raise Refusal("no_archive", "EVALUATION_CANCEL_AUDIT_BUCKET is not set: there is no archive")
+    from consumer.audit.s3_object_store import S3ObjectStore  # noqa: PLC0415  # a client, slow to load
+
     access = S3Access(
         endpoint_url=settings.s3_endpoint_url, region=settings.s3_region, path_style=settings.s3_path_style
     )
@@ -52,7 +59,7 @@ def trusted_keys(settings: AuditSettings) -> TrustedKeys:
 
 
 @asynccontextmanager
-async def _whole_log(settings: AuditSettings) -> AsyncIterator[KafkaLog]:
+async def _whole_log(settings: AuditSettings) -> AsyncIterator[Log]:
     """Raises `TemporaryError` while a topic does not exist: an archive without it would not be one of the system."""
     async with kafka(settings) as log:
         missing = {spec.name for spec in settings.topics.specs()} - {topic for topic, _ in log.partitions}

@@ -14,11 +14,10 @@ import typer
 from rich.console import Console
 
 from consumer.audit.asked import saying
-from consumer.audit.kafka_reading import partitions_of, translated
 from consumer.audit.progress import Meter
 from consumer.audit.replay import Output
 from consumer.audit.replay_outputs import JsonLinesOutput, TerminalOutput
-from consumer.audit.replay_topic import ProgressFile, TopicOutput, producer
+from consumer.audit.replay_topic import ProgressFile, TopicOutput
 from consumer.audit.running import screen
 from consumer.audit.settings import AuditSettings
 from consumer.errors import Refusal
@@ -77,6 +76,10 @@ async def _terminal(meter: Meter) -> AsyncIterator[Output]:
 
 @asynccontextmanager
 async def _topic(target: Target, settings: AuditSettings, noted: ProgressFile | None) -> AsyncIterator[Output]:
+    # Kafka's client, slow to load.
+    from consumer.audit.kafka_log import partitions_of, translated  # noqa: PLC0415
+    from consumer.event_producer import KafkaEventProducer  # noqa: PLC0415
+
     topic = target.topic or ""
     with translated():
         async with asyncio.timeout(settings.audit_read_timeout):
@@ -84,7 +87,8 @@ async def _topic(target: Target, settings: AuditSettings, noted: ProgressFile | 
     if not there:
         # Sending could make the broker create it, with whatever partitions and retention it has for unknown ones.
         raise Refusal("no_topic", f"the broker has no topic {topic}; create it first, with the retention it is to have")
-    sender = producer(settings.kafka_client(), settings.publish_timeout)
+    # The same careful producer as the outbox's.
+    sender = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=settings.publish_timeout)
     rate = target.rate or settings.audit_replay_rate
     try:
         yield TopicOutput(sender=sender, topic=topic, rate=rate, progress_file=noted)

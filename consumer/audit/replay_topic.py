@@ -21,7 +21,6 @@ from consumer.audit.history import Piece, Resume
 from consumer.audit.kafka_reading import Partition
 from consumer.audit.selection import Selection
 from consumer.errors import Refusal, TemporaryError
-from consumer.event_producer import KafkaEventProducer
 from consumer.outbox import Refused, SendResult, Sent
 from schemas.records import Headers, RawRecord
 
@@ -88,11 +87,6 @@ class TopicOutput:
             await self._sender.renew()
             await self._sleep(min(5.0, 0.2 * 2**attempt))
         raise TemporaryError("kafka_unavailable", f"{self._topic} has not acknowledged; run it again to go on")
-
-
-def producer(client_settings: Mapping[str, Any], deadline: float) -> KafkaEventProducer:
-    """The same careful producer as the outbox's."""
-    return KafkaEventProducer(client_settings=client_settings, deadline=deadline)
 
 
 def replayed_headers(record: RawRecord) -> Headers:

@@ -1,8 +1,8 @@
-"""Alembic's entry: runs the revisions on the connection that `consumer.migrations` hands over, or prints their SQL."""
+"""Alembic's entry: runs the revisions on the connection that `schema.py` hands over, or prints their SQL."""
 
 from alembic import context
 
-from consumer.migrations import VERSION_TABLE
+from consumer.migrations.version import VERSION_TABLE
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -8,6 +8,8 @@ evaluation_cancel_reader`.
 
 from typing import Final
 
+import asyncpg
+
 READER_ROLE: Final = "evaluation_cancel_reader"
 VIEWS: Final = ("command_answers", "cancellation_progress")
 
@@ -39,3 +41,16 @@ END $role$
 def role_sql() -> str:
     """As a script for a person."""
     return ";\n".join((CREATE, *GRANTS)) + ";\n"
+
+
+async def make_role(dsn: str) -> None:
+    """Makes the role and gives it its rights. Raises the driver's error when that is not allowed."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", READER_ROLE):
+                await connection.execute(CREATE)
+            for grant in GRANTS:
+                await connection.execute(grant)
+    finally:
+        await connection.close()

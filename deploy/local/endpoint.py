@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import asyncpg
-import httpx
 
 from consumer.migrations.reader_role import READER_ROLE
 from deploy.local.issuer import Issuer
+from deploy.local.plain_http import succeeds
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Child
 from deploy.local.stack import Stack
@@ -31,11 +31,7 @@ class Endpoint:
     environment: Mapping[str, str]
 
     async def is_ready(self) -> bool:
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-                return (await client.get(f"{self.url}/readyz")).is_success
-        except httpx.HTTPError:
-            return False
+        return await succeeds(f"{self.url}/readyz")
 
 
 @asynccontextmanager

@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from deploy.local.part import Part
+from deploy.local.plain_http import succeeds
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Workspace
 
@@ -36,11 +35,7 @@ class S3(S3Server, Part):
         return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", port]
 
     async def answers(self) -> bool:
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-                return (await client.get(self.endpoint_url)).is_success
-        except httpx.HTTPError:
-            return False
+        return await succeeds(self.endpoint_url)
 
 
 @asynccontextmanager

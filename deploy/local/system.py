@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aioboto3
-import httpx
 
-from consumer import migrations
+from consumer.migrations import schema
 from deploy.local.endpoint import Endpoint, endpoint
 from deploy.local.issuer import Issuer, issuer
 from deploy.local.kafka import delete_topics, ensure_topics
 from deploy.local.kubernetes_api import administrator, create_namespace, delete_namespace, with_rights
+from deploy.local.plain_http import succeeds
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.process import Child
 from deploy.local.stack import Stack
@@ -61,11 +61,7 @@ class Consumer:
         return f"http://{LOOPBACK}:{self.port}"
 
     async def is_ready(self) -> bool:
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-                return (await client.get(f"{self.url}/readyz")).is_success
-        except httpx.HTTPError:
-            return False
+        return await succeeds(f"{self.url}/readyz")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +108,7 @@ async def _prepared(stack: Stack, namespace: str, tokens: Issuer, settings: Mapp
     kafka = _kafka_settings(stack)
     kubeconfig, *_ = await asyncio.gather(
         _kubeconfig(stack),
-        migrations.upgrade(dsn),
+        schema.upgrade(dsn),
         ensure_topics(stack.kafka, kafka.topics.specs()),
         _bucket(stack),
     )

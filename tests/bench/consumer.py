@@ -15,10 +15,10 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from consumer import logs
-from consumer.app import database
 from consumer.garbage import search_rarely
 from consumer.metrics import Metrics
 from consumer.parts import Parts
+from consumer.postgres_connection import database
 from consumer.settings import ConsumerSettings, load_settings
 from consumer.sightings import Sightings
 from consumer.supervisor import Loop, Supervisor

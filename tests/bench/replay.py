@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from consumer.audit.history import KafkaHistory
-from consumer.audit.kafka_reading import open_log
+from consumer.audit.kafka_log import open_log
 from consumer.audit.progress import Meter
 from consumer.audit.replay import replay
 from consumer.audit.replay_outputs import JsonLinesOutput

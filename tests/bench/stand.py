@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
-from consumer import migrations
+from consumer.migrations import schema
 from deploy.local.kafka import Kafka, ensure_topics
 from deploy.local.kafka_memory import kafka_memory
 from deploy.local.kafka_real import kafka_real
@@ -65,5 +65,5 @@ def default_kafka() -> str:
 async def stand(kafka: str) -> AsyncIterator[Stand]:
     broker = kafka_real if kafka == "real" else kafka_memory
     async with workspace() as work, postgres(work, settings=_DURABLE) as server, broker(work) as running:
-        await migrations.upgrade(await server.create_database(_TEMPLATE))
+        await schema.upgrade(await server.create_database(_TEMPLATE))
         yield Stand(work=work, postgres=server, kafka=running)

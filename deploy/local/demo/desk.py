@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import httpx
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.demo.cases import Case, Expected, NotAsToldError, Sent
@@ -20,6 +19,7 @@ from deploy.local.demo.listener import PATIENCE, Heard, Listener
 from deploy.local.demo.screen import Screen
 from deploy.local.demo.words import dead_letter_in_words, in_words
 from deploy.local.orchestrator import Evaluation, Orchestrator
+from deploy.local.plain_http import plain_client
 from deploy.local.system import System
 from producer.publisher import Publisher
 from schemas.commands import RequestedBy
@@ -113,7 +113,7 @@ class Desk:
         url = self.running.endpoints[0].url
         for line in curl(self.running, who, path):
             self.screen.say(line, style="dim")
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+        async with plain_client(url, timeout=PATIENCE) as client:
             answer = await client.post(path, headers={"Authorization": f"Bearer {token}"})
         await self.listener.until(lambda: bool(self.listener.of(case.evaluation.id)), f"event of {case.evaluation.id}")
         command = self.listener.of(case.evaluation.id)[0].envelope.causationid or ""

@@ -13,6 +13,7 @@ import httpx
 
 from deploy.local.kubernetes_real import STAGES
 from deploy.local.part import Part
+from deploy.local.plain_http import succeeds
 from deploy.local.ports import LOOPBACK, is_open
 
 CONTROLLERS = (
@@ -46,11 +47,7 @@ class Etcd(Part):
         ]
 
     async def answers(self) -> bool:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            try:
-                return (await client.get(f"{self.url}/readyz")).is_success
-            except httpx.HTTPError:
-                return False
+        return await succeeds(f"{self.url}/readyz")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -11,13 +11,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import orjson
 from aiohttp import web
 
 from deploy.local.cluster import Cluster
 from deploy.local.kubernetes_simulated.faults import Fault, Faults, Which
 from deploy.local.kubernetes_simulated.status import bad_request
+from deploy.local.plain_http import plain_client
 
 PATH = "/simulator/"
 
@@ -75,6 +75,6 @@ class RemoteKnobs:
 
     async def _send(self, method: str, name: str, body: Any) -> None:
         content = None if body is None else orjson.dumps(body)
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with plain_client(timeout=30) as client:
             answer = await client.request(method, self._url + name, headers=self._headers, content=content)
             answer.raise_for_status()

@@ -80,6 +80,22 @@ async def test_an_outage_of_postgres_is_one_sentence_and_no_traceback(ledger: Le
         assert "postgres_unavailable" in err, arguments
 
 
+async def test_what_postgres_or_kafka_refuses_an_upgrade_is_one_sentence_and_no_traceback(
+    ledger: Ledger, empty_database: str
+) -> None:
+    elsewhere = {
+        "EVALUATION_CANCEL_POSTGRES_DSN": empty_database,
+        "EVALUATION_CANCEL_EVALUATIONS_TABLE": '{"table": "nowhere"}',
+    }
+    code, out, err = await cli(ledger, "migrate", "upgrade", **elsewhere)
+    assert (code, out, err) == (1, "", 'UndefinedTableError: relation "nowhere" does not exist\n')
+    unreachable = {"EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    code, _, err = await cli(ledger, "migrate", "topics", **unreachable)
+    assert code == 1
+    assert "Traceback" not in err
+    assert "kafka_unavailable" in err
+
+
 async def test_migrate_creates_topics_that_are_missing_and_leaves_the_others(
     ledger: Ledger, stand: Stack, topics: Topics
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from consumer import migrations
 from consumer.cancellations import Failed, TeardownEvidence
+from consumer.migrations import schema
 from consumer.migrations.evaluations import STATUSES, EvaluationsTable
 from tests.integration.consumer.ledger import Ledger, open_ledger
 from tests.unit.consumer.commands import command
@@ -175,7 +175,7 @@ MAPPING = EvaluationsTable(
 async def test_a_teams_own_table_is_cancelled_in_and_guarded_without_a_column_added(empty_database: str) -> None:
     async with open_ledger(empty_database) as ledger:
         await ledger.admin.execute(TEAMS_TABLE)
-        await migrations.upgrade(empty_database, MAPPING)
+        await schema.upgrade(empty_database, MAPPING)
         run = await ledger.admin.fetchval("SELECT run_id FROM ml.runs")
         await ledger.send(command(run))
         with pytest.raises(asyncpg.PostgresError, match="is being cancelled"):

@@ -17,10 +17,11 @@ from consumer.audit.facts import facts_of
 from consumer.audit.history import Piece
 from consumer.audit.replay_outputs import JsonLinesOutput
 from consumer.audit.replay_parquet import ParquetOutput
-from consumer.audit.replay_topic import ODD_HEADERS, REPLAYED, ProgressFile, TopicOutput, producer
+from consumer.audit.replay_topic import ODD_HEADERS, REPLAYED, ProgressFile, TopicOutput
 from consumer.audit.selection import Selection
 from consumer.audit.settings import AuditSettings
 from consumer.errors import Refusal
+from consumer.event_producer import KafkaEventProducer
 from deploy.local.kafka import ensure_topics
 from deploy.local.stack import Stack
 from schemas.records import RawRecord
@@ -120,7 +121,7 @@ async def test_onto_a_topic_ids_and_sequence_stay_and_each_record_is_marked(
     history: History, target: str, source: Source
 ) -> None:
     settings = history.settings
-    sender = producer(settings.kafka_client(), 20)
+    sender = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=20)
     output = TopicOutput(sender=sender, topic=target, rate=1e6, progress_file=None)
     await replayed(settings, source, output)
     await sender.close()
@@ -158,7 +159,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     history: History, target: str, tmp_path: Path, source: Source
 ) -> None:
     settings, noted = history.settings, tmp_path / "progress.json"
-    sender = producer(settings.kafka_client(), 20)
+    sender = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=20)
     stops = 0
     while stops < 100:
         progress = ProgressFile(noted, {"source": source}, EVERYTHING)

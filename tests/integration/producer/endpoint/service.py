@@ -19,6 +19,7 @@ from consumer.store.database import Database
 from deploy.local.endpoint import Endpoint, endpoint
 from deploy.local.issuer import Issuer
 from deploy.local.kafka import Kafka, ensure_topics
+from deploy.local.plain_http import plain_client
 from deploy.local.process import Child
 from deploy.local.stack import Stack
 from schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
@@ -49,7 +50,7 @@ class Service:
 
     def client_with(self, authorization: str | None, url: str | None = None) -> httpx.AsyncClient:
         headers = {} if authorization is None else {"authorization": authorization}
-        return httpx.AsyncClient(base_url=url or self.url, headers=headers, trust_env=False, timeout=90)
+        return plain_client(url or self.url, headers=headers, timeout=90)
 
     async def evaluation(self, team: str = TEAM) -> UUID:
         """One that is created, and so is cancelled at once when somebody asks."""

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.local.issuer import Issuer, SigningKey, issuer
+from deploy.local.plain_http import plain_client
 from tests.integration.producer.endpoint.service import TEAM, Service
 from tests.integration.producer.endpoint.sockets import connection, head
 from tests.waiting import until
@@ -201,7 +202,7 @@ async def test_a_signed_payload_that_cannot_be_parsed_is_401(served: Service) ->
 async def test_two_authorization_headers_are_401_even_if_one_is_good(served: Service) -> None:
     good = f"Bearer {served.tokens.token('ada', [TEAM])}"
     for pair in ((good, "Bearer x"), ("Bearer x", good), (good, good)):
-        async with httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=60) as client:
+        async with plain_client(served.url, timeout=60) as client:
             answer = await client.post(
                 f"/v1/evaluations/{uuid.uuid4()}/cancel", headers=[("authorization", each) for each in pair]
             )

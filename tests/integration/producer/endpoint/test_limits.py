@@ -6,11 +6,11 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import httpx
 import psutil
 import pytest
 
 from deploy.local.endpoint import endpoint, reader_dsn, start_endpoint
+from deploy.local.plain_http import plain_client
 from deploy.local.ports import free_port
 from tests.integration.producer.endpoint.service import TEAM, Service
 from tests.integration.producer.endpoint.sockets import Connection, connection, head
@@ -202,7 +202,7 @@ async def _is_cut_off(client: Connection) -> bool:
 
 
 async def _waits(served: Service, wanted: int) -> bool:
-    async with httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=60) as client:
+    async with plain_client(served.url, timeout=60) as client:
         metrics = (await client.get("/metrics")).text
     return f"evaluation_cancel_http_waits {float(wanted)}" in metrics
 

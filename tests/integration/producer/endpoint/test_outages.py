@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
-from consumer import migrations
+from consumer.migrations import schema
 from deploy.local.endpoint import reader_dsn, start_endpoint
 from deploy.local.issuer import Issuer, issuer
 from deploy.local.kafka import Kafka
 from deploy.local.kafka_memory import kafka_memory
 from deploy.local.kafka_real import kafka_real
+from deploy.local.plain_http import plain_client
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres import Postgres, postgres
 from deploy.local.process import Child, Workspace, workspace
@@ -55,7 +56,7 @@ async def fragile(stand: Stack, tokens: Issuer) -> AsyncIterator[Fragile]:
         kafka, child = await parts.enter_async_context(broker_of(work))
         own = dataclasses.replace(stand, work=work, postgres=server, kafka=kafka)
         dsn = await server.create_database("fragile")
-        await migrations.upgrade(dsn)
+        await schema.upgrade(dsn)
         made = await parts.enter_async_context(service(own, dsn, "fragile-", tokens, settings=SETTINGS))
         yield Fragile(service=made, broker=child, postgres=server)
 
@@ -190,7 +191,7 @@ async def test_without_the_issuers_keys_it_is_503_and_not_401(served: Service) -
         try:
             await away.stop()
             headers = {"authorization": f"Bearer {away.token('ada', [TEAM])}"}
-            async with httpx.AsyncClient(base_url=started.url, headers=headers, trust_env=False, timeout=60) as client:
+            async with plain_client(started.url, headers=headers, timeout=60) as client:
                 await until(lambda: _lives(client))
                 answer = await client.post(f"/v1/evaluations/{uuid.uuid4()}/cancel")
                 assert (answer.status_code, answer.json()["code"]) == (503, "keys_unavailable")

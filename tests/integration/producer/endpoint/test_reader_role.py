@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from consumer import migrations
-from consumer.migrations.reader_role import READER_ROLE, VIEWS, role_sql
+from consumer.migrations import schema, version
+from consumer.migrations.reader_role import READER_ROLE, VIEWS, make_role, role_sql
 from deploy.local.endpoint import reader_dsn
 from deploy.local.postgres import postgres
 from deploy.local.process import workspace
@@ -70,10 +70,10 @@ async def test_who_may_not_make_roles_can_upgrade_and_the_role_is_made_later() -
         owner = await asyncpg.connect(owners)
         await owner.execute("CREATE ROLE upgrader LOGIN PASSWORD 'x' NOCREATEROLE")
         await owner.execute("GRANT CREATE ON DATABASE given TO upgrader")
-        await migrations.upgrade(f"postgresql://upgrader:x@{owners.rpartition('@')[2]}")
-        assert await migrations.check(owners) is None
+        await schema.upgrade(f"postgresql://upgrader:x@{owners.rpartition('@')[2]}")
+        assert await version.check(owners) is None
         assert not await owner.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", READER_ROLE)
-        await migrations.make_role(owners)
+        await make_role(owners)
         reader = await asyncpg.connect(await reader_dsn(owners))
         assert await reader.fetch("SELECT * FROM evaluation_cancel.command_answers") == []
         await reader.close()
@@ -87,5 +87,5 @@ async def test_who_may_not_make_roles_can_upgrade_and_the_role_is_made_later() -
 
 
 async def test_several_databases_of_one_server_can_be_upgraded_at_once(empty_database: str) -> None:
-    await asyncio.gather(*(migrations.upgrade(empty_database) for _ in range(3)))
-    await migrations.make_role(empty_database)
+    await asyncio.gather(*(schema.upgrade(empty_database) for _ in range(3)))
+    await make_role(empty_database)

@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.plain_http import plain_client
 from tests.integration.producer.endpoint.service import TEAM, Service
 
 EXAMPLES = "25"
@@ -58,7 +58,7 @@ async def test_the_server_keeps_what_its_document_promises(served: Service, tmp_
 
 async def _answers(served: Service) -> dict[str, float]:
     """How often the POST was answered with each status."""
-    async with httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=60) as client:
+    async with plain_client(served.url, timeout=60) as client:
         metrics = (await client.get("/metrics")).text
     return {
         sample.labels["status"]: sample.value
