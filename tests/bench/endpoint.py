@@ -16,12 +16,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
-from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 from rich.console import Console
 from rich.table import Table
 
@@ -31,8 +29,8 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.stack import stack
 from deploy.local.system import CLUSTER, System, system
 from tests.bench.plain_endpoint import TABLE
+from tests.bench.running_jobs import run_jobs
 from tests.bench.stand import default_kafka
-from tests.waiting import until
 
 TEAM = "bench"
 USERS = 100
@@ -41,7 +39,6 @@ STEADY = 50.0
 STEPS = (25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0)
 MARGIN = 1.0
 """Seconds beyond the pods' own that one request in a hundred may take."""
-_CREATED_AT_ONCE = 32
 _OURS = "evaluation_cancel.evaluations"
 _RECORD = """
 INSERT INTO {} (id, team_id, status, cluster, job_namespace, job_name, job_uid)
@@ -101,27 +98,11 @@ async def measure(running: System, contestant: Contestant, *, rate: float, secon
 
 
 async def _prepared(running: System, table: str, count: int, ends_after: int) -> list[UUID]:
-    """So many running evaluations, each with its Job, whose pod runs: nobody is still busy with their beginning."""
+    """So many running evaluations, each with its Job, whose pod runs."""
     made = [Evaluation(id=uuid4(), team=TEAM) for _ in range(count)]
-    gate = asyncio.Semaphore(_CREATED_AT_ONCE)
+    bodies = [job(each, pods=1, ends_after=ends_after, node=running.stack.node) for each in made]
     async with administrator(running.stack.cluster) as client:
-        jobs = BatchV1Api(client)
-
-        async def create(evaluation: Evaluation) -> str:
-            body: Any = job(evaluation, pods=1, ends_after=ends_after, node=running.stack.node)
-            async with gate:
-                created = await jobs.create_namespaced_job(running.namespace, body)
-            return str(created.metadata.uid)
-
-        uids = await asyncio.gather(*(create(each) for each in made))
-        pods = CoreV1Api(client)
-
-        async def all_run() -> bool:
-            found = await pods.list_namespaced_pod(running.namespace)
-            run = {pod.metadata.owner_references[0].uid for pod in found.items if pod.status.phase == "Running"}
-            return bool(run >= set(uids))
-
-        await until(all_run, "the pods of all Jobs run", every=0.2)
+        uids = await run_jobs(client, running.namespace, bodies)
     connection = await asyncpg.connect(running.dsn)
     try:
         ids, names = [each.id for each in made], [each.job_name for each in made]

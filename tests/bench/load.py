@@ -64,11 +64,16 @@ def _command(number: int, evaluation: UUID, command_id: str) -> EncodedRecord:
     return encode_command(envelope, command)
 
 
-async def register(dsn: str, load: Load) -> None:
-    """All evaluations in bulk, as if an orchestrator had started them."""
+JobReference = tuple[str, str, str, str]
+"""Cluster, namespace, name and uid."""
+
+
+async def register(dsn: str, load: Load, jobs: Sequence[JobReference] | None = None) -> None:
+    """All evaluations in bulk, as if an orchestrator had started them. Without `jobs`: those of `InstantJobs`."""
+    jobs = jobs or [(CLUSTER, NAMESPACE, str(e), str(e)) for e in load.evaluations]
     rows = [
-        (e, _team(n), "running", CLUSTER, NAMESPACE, str(e), str(e), "artifacts", f"evals/{e}/")
-        for n, e in enumerate(load.evaluations)
+        (e, _team(n), "running", *job, "artifacts", f"evals/{e}/")
+        for n, (e, job) in enumerate(zip(load.evaluations, jobs, strict=True))
     ]
     connection = await asyncpg.connect(dsn)
     try:

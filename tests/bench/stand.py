@@ -22,7 +22,7 @@ from deploy.local.process import Child, Workspace, workspace
 from schemas.topics import Topics
 
 _TEMPLATE = "bench"
-_DURABLE = {"fsync": "on", "full_page_writes": "on"}
+DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +64,6 @@ def default_kafka() -> str:
 @asynccontextmanager
 async def stand(kafka: str) -> AsyncIterator[Stand]:
     broker = kafka_real if kafka == "real" else kafka_memory
-    async with workspace() as work, postgres(work, settings=_DURABLE) as server, broker(work) as running:
+    async with workspace() as work, postgres(work, settings=DURABLE) as server, broker(work) as running:
         await schema.upgrade(await server.create_database(_TEMPLATE))
         yield Stand(work=work, postgres=server, kafka=running)
