@@ -25,6 +25,7 @@ import psutil
 from deploy.local.errors import StandError
 
 _POLL = 0.03
+_STOPS_WITHIN = 30.0
 _HERE = Path(__file__).parent
 
 
@@ -87,7 +88,16 @@ class Child:
         self._reaped()
 
     def pause(self) -> None:
+        """SIGSTOP. Returns when nothing of it runs any more, which on a busy machine may take a moment."""
+        deadline = time.monotonic() + _STOPS_WITHIN
         self._signal_all(signal.SIGSTOP)
+        while running := [process for process in self._all() if not _has_stopped(process)]:
+            if time.monotonic() > deadline:
+                raise StandError("not_paused", f"{self.name} still ran {_STOPS_WITHIN:g} s after SIGSTOP")
+            time.sleep(_POLL / 10)
+            for process in running:  # the signal misses one that is just being forked
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal_all(signal.SIGCONT)
@@ -98,14 +108,19 @@ class Child:
         return "\n".join(text.splitlines()[-lines:])
 
     def _signal_all(self, number: signal.Signals) -> None:
-        # The descendants too: Postgres puts each of its processes into a group of its own.
-        with contextlib.suppress(psutil.NoSuchProcess):
-            descendants = psutil.Process(self.pid).children(recursive=True)
-            for process in descendants:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(number)
+        for process in self._all()[1:]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+    def _all(self) -> list[psutil.Process]:
+        """The program, and its descendants too: Postgres puts each of its processes into a group of its own."""
+        try:
+            own = psutil.Process(self.pid)
+            return [own, *own.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def _has_group(self) -> bool:
         try:
@@ -116,6 +131,22 @@ class Child:
 
     def _reaped(self) -> None:
         self._ended(self.pid)
+
+
+def _has_stopped(process: psutil.Process) -> bool:
+    """All its threads: the signal stops each when it is up next, and one that waits for a processor runs on till then.
+
+    Where there is no /proc, the process as a whole has to do.
+    """
+    tasks = Path(f"/proc/{process.pid}/task")
+    with contextlib.suppress(OSError):
+        states = [stat.read_text().rpartition(") ")[2][0] for stat in tasks.glob("*/stat")]
+        if states:
+            return all(state in "TtZX" for state in states)
+    try:
+        return process.status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass(kw_only=True, slots=True, eq=False, repr=False)

@@ -62,10 +62,12 @@ async def test_a_paused_broker_acknowledges_nothing_until_it_is_resumed(kafka: R
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, acks="all") as producer:
         await producer.send_and_wait(fresh.commands, b"before")
         kafka.pause()
-        sending = asyncio.create_task(producer.send_and_wait(fresh.commands, b"meanwhile"))
-        done, _ = await asyncio.wait({sending}, timeout=0.5)
-        assert not done
-        kafka.resume()
+        try:
+            sending = asyncio.create_task(producer.send_and_wait(fresh.commands, b"meanwhile"))
+            done, _ = await asyncio.wait({sending}, timeout=0.5)
+            assert not done
+        finally:
+            kafka.resume()
         await asyncio.wait_for(sending, 60)
 
 

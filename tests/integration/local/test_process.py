@@ -21,6 +21,15 @@ WITH_GRANDCHILD = (
     "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)']).pid, flush=True);"
     "time.sleep(3600)"
 )
+# More processes than processors, so that a signal finds most of them waiting for one.
+BUSY = """
+import os
+for _ in range(4):
+    os.fork()
+while True:
+    sum(range(10_000))
+    os.write(1, b".")
+"""
 # A stand in a process of its own: says where it works and which processes it has, then waits to be killed.
 STAND = f"""
 import sys, time
@@ -133,12 +142,15 @@ async def test_a_child_that_is_never_ready_is_reported() -> None:
 
 async def test_a_paused_child_does_nothing_until_it_is_resumed() -> None:
     async with workspace() as work:
-        child = python(work, FOREVER)
-        process = psutil.Process(child.pid)
-        child.pause()
-        await until(lambda: process.status() == psutil.STATUS_STOPPED)
-        child.resume()
-        await until(lambda: process.status() != psutil.STATUS_STOPPED)
+        child = python(work, BUSY)
+        await until(lambda: len(child.tail()) > 1)
+        for _ in range(20):
+            child.pause()
+            written = child.log.stat().st_size
+            sum(range(1_000_000))  # gives those time that should not have any
+            assert child.log.stat().st_size == written
+            child.resume()
+            await until(lambda written=written: child.log.stat().st_size > written)
 
 
 async def test_a_run_that_fails_says_what_it_printed() -> None:

@@ -85,18 +85,19 @@ async def test_two_archivers_at_once_leave_neither_gap_nor_overlap(settings: Aud
 
 
 async def test_an_archiver_that_is_killed_again_and_again_leaves_a_whole_archive(settings: AuditSettings) -> None:
-    await produce(settings, 200)
     for _ in range(3):
+        await produce(settings, 100)  # each has something to do, however much the one before got done
         child = await started(settings)
         before = await count_links(settings)
         await until(lambda before=before: _more_than(settings, before), "it has written a link")
         child.send_signal(signal.SIGKILL)
         await child.wait()
+    await produce(settings, 100)
     child = await started(settings)
-    await until(lambda: _holds(settings, 200), "all is archived", every=0.5)
+    await until(lambda: _holds(settings, 400), "all is archived", every=0.5)
     child.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(child.wait(), 30) == 0
-    assert len({(r.partition, r.offset) for r in await archived(settings)}) == 200
+    assert len({(r.partition, r.offset) for r in await archived(settings)}) == 400
 
 
 async def started(settings: AuditSettings, stderr: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
