@@ -9,12 +9,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
 
 from consumer.kubernetes_calls import KubernetesCalls
 from consumer.kubernetes_jobs import KubernetesJobs
 
 if TYPE_CHECKING:
-    from kubernetes_asyncio.client import Configuration
+    from kubernetes_asyncio.client import ApiClient, Configuration
+
+_LONGEST_LINE = 2**21
+"""Bytes of a watch's event, above etcd's 1.5 MiB for an object."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +52,11 @@ async def connect(access: ClusterAccess) -> KubernetesJobs:
     # The watches hold connections of their own beside the calls.
     configuration.connection_pool_maxsize = access.calls_in_flight + 16
     renew = await _load(access, configuration)
+    configuration.proxy = configuration.proxy or _proxy_in_environment(str(configuration.host))
+    client = ApiClient(configuration)
+    _without_environment(client)
     calls = KubernetesCalls(
-        ApiClient(configuration),
+        client,
         timeout=access.call_timeout,
         connect_timeout=access.connect_timeout,
         renew=renew,
@@ -69,3 +79,21 @@ async def _load(access: ClusterAccess, configuration: Configuration) -> Callable
 
     await read()
     return read
+
+
+def _proxy_in_environment(address: str) -> str | None:
+    url = urlsplit(address)
+    if url.hostname is None or proxy_bypass(url.hostname):
+        return None
+    return getproxies().get(url.scheme)
+
+
+def _without_environment(client: ApiClient) -> None:
+    """Keeps aiohttp from asking the environment and ~/.netrc again for every request.
+
+    That cost a third of this process's CPU, and an entry there that fits the API server made every call fail.
+    """
+    rest = client.rest_client
+    asking = rest.pool_manager
+    rest.pool_manager = aiohttp.ClientSession(connector=asking.connector, read_bufsize=_LONGEST_LINE)
+    asking.detach()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from consumer.errors import Refusal, TemporaryError, parse_retry_after
 from consumer.jobs import ANY_POD, of_evaluation, pods_of_job
 from consumer.kubernetes_calls import METADATA_ONLY, WATCH_METADATA_ONLY
 from consumer.kubernetes_connection import ClusterAccess, connect
-from consumer.kubernetes_jobs import KubernetesJobs, parse_job
+from consumer.kubernetes_jobs import parse_job
 from deploy.local.cluster import write_kubeconfig
 from deploy.local.kubernetes_simulated import Simulator, Which
 from deploy.local.ports import free_port
 from tests.integration.consumer.bed import Bed, labelled
+from tests.integration.consumer.stub_server import Handler, answering
 
 # On an API server, simulated or real
 
@@ -123,25 +123,7 @@ async def test_a_token_that_ended_is_read_anew(simulator: Simulator, tmp_path: P
 # On a stub
 
 
-@asynccontextmanager
-async def answering(
-    tmp_path: Path, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-) -> AsyncIterator[KubernetesJobs]:
-    """The service's side of a server that answers by `handler`."""
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    kubeconfig = write_kubeconfig(tmp_path / "stub", url=f"http://127.0.0.1:{port}", token="t")
-    jobs = await connect(ClusterAccess(kubeconfig=kubeconfig, call_timeout=1.0))
-    try:
-        yield jobs
-    finally:
-        await jobs.close()
-        await runner.cleanup()
-
-
-def always(response: Callable[[], web.Response]) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+def always(response: Callable[[], web.Response]) -> Handler:
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
         return response()
 
