@@ -45,20 +45,23 @@ async def end_all(jobs: KubernetesJobs, namespace: str, made: Sequence[tuple[str
 
 
 async def _until_none(calls: KubernetesCalls, path: str) -> None:
-    """One list and one watch, which the server ends early only if something is wrong."""
-    page = list_page(await calls.call("GET", path, accept=METADATA_ONLY))
-    left = {item["metadata"]["uid"] for item in page["items"]}
-    query = [
-        ("watch", "true"),
-        ("resourceVersion", page["metadata"]["resourceVersion"]),
-        ("timeoutSeconds", str(int(LIMIT))),
-    ]
+    """One list and one watch; another of each if the server ends that before its time, as it may."""
     patience = aiohttp.ClientTimeout(total=LIMIT)
-    async with await calls.open("GET", path, query=query, accept=WATCH_METADATA_ONLY, timeout=patience) as stream:
-        while left:
-            event = orjson.loads(await stream.content.readline())
-            if event["type"] == "DELETED":
-                left.discard(event["object"]["metadata"]["uid"])
+    while True:
+        page = list_page(await calls.call("GET", path, accept=METADATA_ONLY))
+        left = {item["metadata"]["uid"] for item in page["items"] or ()}
+        query = [
+            ("watch", "true"),
+            ("resourceVersion", page["metadata"]["resourceVersion"]),
+            ("timeoutSeconds", str(int(LIMIT))),
+        ]
+        if not left:
+            return
+        async with await calls.open("GET", path, query=query, accept=WATCH_METADATA_ONLY, timeout=patience) as stream:
+            while left and (line := await stream.content.readline()):
+                event = orjson.loads(line)
+                if event["type"] == "DELETED":
+                    left.discard(event["object"]["metadata"]["uid"])
 
 
 async def requests(jobs: KubernetesJobs) -> Requests:
