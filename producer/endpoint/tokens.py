@@ -100,7 +100,7 @@ def _unverified(token: str) -> tuple[str, str, str]:
     except Exception:  # noqa: BLE001
         raise Unauthenticated("the token cannot be read") from None
     key_id, algorithm, issuer = header.get("kid"), header.get("alg"), claims.get("iss")
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise Unauthenticated("the token's algorithm is not accepted")
     if not isinstance(key_id, str) or not isinstance(issuer, str):
         raise Unauthenticated("the token does not name its issuer and key")
