@@ -30,9 +30,10 @@ test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes 
 test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
 	TEST_STACK=real $(RUN) -m pytest -n 4 --dist loadfile tests/integration tests/e2e
 
-bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests and replay beside plain ones
+bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests, Jobs and replay beside plain ones
 	$(RUN) -m tests.bench
 	$(RUN) -m tests.bench.endpoint
+	$(RUN) -m tests.bench.jobs
 	$(RUN) -m tests.bench.replay
 
 lint: $(VENV)/.ready ## style
