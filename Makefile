@@ -24,11 +24,15 @@ demo: $(VENV)/.ready ## the whole system on this machine, one cancellation after
 up: $(VENV)/.ready ## the whole system, kept running, with the commands to try
 	$(RUN) -m deploy.local up
 
+# Whole files to each worker, in the order of their paths: the slowest, end to end, first. By default files with many
+# tests go first, and then one worker ends alone with the few that take minutes.
+SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes API; needs Python only
-	TEST_STACK=memory $(RUN) -m pytest -n 4 --dist loadfile tests
+	TEST_STACK=memory $(RUN) -m pytest $(SPREAD) tests
 
 test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
-	TEST_STACK=real $(RUN) -m pytest -n 4 --dist loadfile tests/integration tests/e2e
+	TEST_STACK=real $(RUN) -m pytest $(SPREAD) tests/e2e tests/integration
 
 bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests, Jobs and replay beside plain ones
 	$(RUN) -m tests.bench
