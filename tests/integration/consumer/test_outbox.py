@@ -1,75 +1,16 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from consumer.errors import TemporaryError
 from consumer.messages import Message
-from consumer.outbox import Record, Refused, Relay, RelayLimits, SendResult, Sent, Unresolved
+from consumer.outbox import Refused, Unresolved
 from consumer.store import outbox
+from tests.integration.consumer.fake_broker import FakeBroker, add, lead, relay
 from tests.integration.consumer.ledger import Ledger
 from tests.unit.consumer.commands import command
-from tests.waiting import until
-
-
-class FakeBroker:
-    """Takes what it is sent; `answers` maps a value to what is said of it instead of Sent."""
-
-    def __init__(self) -> None:
-        self.rounds: list[list[Record]] = []
-        self.answers: dict[bytes, SendResult] = {}
-        self.renewed = 0
-
-    async def send(self, records: Sequence[Record]) -> list[SendResult]:
-        self.rounds.append(list(records))
-        return [self.answers.get(value or b"", Sent()) for _, _, value, _ in records]
-
-    async def renew(self) -> None:
-        self.renewed += 1
-
-    @property
-    def values(self) -> list[bytes]:
-        return [value or b"" for sent in self.rounds for _, _, value, _ in sent]
-
-
-def relay(ledger: Ledger, broker: FakeBroker, holder: str = "a", *, batch: int = 100, lease: float = 30) -> Relay:
-    limits = RelayLimits(batch=batch, poll=0.05, lease=timedelta(seconds=lease))
-    return Relay(database=ledger.database, producer=broker, holder=holder, limits=limits)
-
-
-async def add(
-    ledger: Ledger,
-    *messages: tuple[str | None, str],
-    event_id: UUID | None = None,
-    evaluation_id: UUID | None = None,
-) -> None:
-    """Messages as (key, value)."""
-    async with ledger.database.transaction() as tx:
-        await outbox.add(
-            tx,
-            [
-                Message(
-                    event_id=event_id or uuid4(),
-                    type="EvaluationCancelled",
-                    evaluation_id=evaluation_id,
-                    topic="events",
-                    key=None if key is None else key.encode(),
-                    value=value.encode(),
-                    headers=[("ce_id", b"x"), ("odd", b"\xff\x00")],
-                )
-                for key, value in messages
-            ],
-        )
-
-
-async def lead(relay: Relay) -> None:
-    """Takes the lease, as `run` does before each round."""
-    assert await relay._hold()
 
 
 async def test_a_round_sends_the_oldest_of_each_key_and_the_next_round_goes_on(ledger: Ledger) -> None:
@@ -170,61 +111,6 @@ async def test_an_unresolved_send_throws_the_producer_away_even_when_nothing_can
     assert broker.renewed == 1
 
 
-async def test_only_one_leads_and_the_next_one_waits_for_the_lease(ledger: Ledger) -> None:
-    first, second = relay(ledger, FakeBroker(), "a"), relay(ledger, FakeBroker(), "b")
-    assert await first._hold()
-    assert not await second._hold()
-    await first._release()
-    assert await second._hold()
-
-
-async def test_a_leader_that_was_stopped_too_long_marks_nothing(ledger: Ledger) -> None:
-    stopped, broker = relay(ledger, FakeBroker(), "a"), FakeBroker()
-    await add(ledger, ("k", "a"))
-    await lead(stopped)
-    await ledger.admin.execute("UPDATE evaluation_cancel.leases SET until = now()")
-    successor = relay(ledger, broker, "b")
-    await lead(successor)
-    await stopped.round()  # it wakes, sends what it had chosen, and may not mark it
-    assert await ledger.count("outbox") == 1
-    await successor.round()
-    assert await ledger.count("outbox") == 0
-
-
-async def test_a_lease_is_prolonged_until_it_outlasts_what_is_sent_under_it(ledger: Ledger) -> None:
-    limits = RelayLimits(lease=timedelta(seconds=60), sending=timedelta(seconds=60))
-    publishing = Relay(database=ledger.database, producer=FakeBroker(), holder="a", limits=limits)
-    await add(ledger, ("k", "a"))
-    await lead(publishing)
-    await ledger.admin.execute("UPDATE evaluation_cancel.leases SET until = now() + interval '1 second'")
-    await publishing.round()
-    assert (await ledger.row("leases", "until > now() + interval '2 seconds'"))["holder"] == "a"
-
-
-@pytest.mark.parametrize("still_leads", [True, False])
-async def test_who_was_led_over_while_choosing_sends_nothing(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, still_leads: bool
-) -> None:
-    broker, oldest = FakeBroker(), outbox.oldest
-    limits = RelayLimits(lease=timedelta(seconds=1), sending=timedelta(seconds=2))
-    publishing = Relay(database=ledger.database, producer=broker, holder="a", limits=limits)
-    successor = relay(ledger, FakeBroker(), "b")
-    await add(ledger, ("k", "a"))
-    await lead(publishing)
-
-    async def slowly(*arguments: Any) -> Any:
-        rows = await oldest(*arguments)
-        await ledger.admin.execute("UPDATE evaluation_cancel.leases SET until = now()")
-        await lead(successor)
-        if not still_leads:
-            await successor._release()
-        return rows
-
-    monkeypatch.setattr(outbox, "oldest", slowly)
-    assert not await publishing.round()
-    assert broker.rounds == []
-
-
 async def test_an_event_id_is_published_for_the_first_time_once(ledger: Ledger) -> None:
     identity = uuid4()
     await add(ledger, ("k", "a"), event_id=identity)
@@ -250,18 +136,6 @@ async def test_a_late_commit_with_a_lower_id_is_published_too(ledger: Ledger) ->
     await publishing.round()
     assert await ledger.count("outbox") == 0
     assert len(broker.rounds) == 2
-
-
-async def test_the_loop_publishes_when_it_is_nudged_and_gives_its_lease_up_at_the_end(ledger: Ledger) -> None:
-    broker = FakeBroker()
-    publishing = relay(ledger, broker)
-    running = asyncio.create_task(publishing.run())
-    await add(ledger, ("k", "a"))
-    publishing.nudge()
-    await until(lambda: broker.values == [b"a"], "the message was published")
-    publishing.stop()
-    await running
-    assert await relay(ledger, FakeBroker(), "b")._hold()
 
 
 async def test_a_dead_letter_with_another_evaluations_id_for_its_key_holds_up_none_of_its_events(
