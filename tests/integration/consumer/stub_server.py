@@ -1,4 +1,4 @@
-"""A server that answers as a test says, in the place of a Kubernetes API server or before one."""
+"""A server that answers as a test says, in the place of a store or of a Kubernetes API server, or before one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def answering(tmp_path: Path, handler: Handler) -> AsyncIterator[KubernetesJobs]:
-    """The service's side of such a server."""
+    """The service's client of a Kubernetes API server that answers so."""
     async with serving(handler) as address:
         kubeconfig = write_kubeconfig(tmp_path / "stub", url=f"http://{address}", token="t")
         jobs = await connect(ClusterAccess(kubeconfig=kubeconfig, call_timeout=1.0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from consumer.errors import Refusal, TemporaryError
 from consumer.s3_connection import S3Access, connect
 from deploy.local.ports import free_port
 from tests.integration.consumer.objects import put
+from tests.integration.consumer.stub_server import serving
 
 ODD_KEYS = ["a b", "a+b", "a%20b", "ä/ö", "a&<b>", "a\rb", "a\tb", "é", "e\u0301", "日本", "a//b", "'\"", "~"]
 
@@ -107,23 +106,6 @@ DENIED = """<?xml version="1.0"?><DeleteResult>
 <Error><Key>c</Key><Code>InternalError</Code><Message>oh</Message></Error></DeleteResult>"""
 
 
-@asynccontextmanager
-async def stub(handler: Callable[[web.Request], Any]) -> AsyncIterator[str]:
-    """A server that answers every request by `handler`."""
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return await handler(request)  # type: ignore[no-any-return, arg-type]
-
-    runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
-
-
 def to(url: str, **changes: Any) -> S3Access:
     return S3Access(
         endpoint_url=url,
@@ -138,10 +120,10 @@ def to(url: str, **changes: Any) -> S3Access:
 
 
 async def test_errors_of_single_keys_inside_a_200_are_read() -> None:
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(text=DENIED, content_type="application/xml")
 
-    async with stub(answer) as url, connect(to(url)) as artifacts:
+    async with serving(answer) as address, connect(to(f"http://{address}")) as artifacts:
         assert await artifacts.delete("bucket", ["a", "b", "c", "d"]) == [
             Undeleted(key="a", code="access_denied", final=True),
             Undeleted(key="b", code="slow_down", final=False),
@@ -162,11 +144,11 @@ async def test_errors_of_single_keys_inside_a_200_are_read() -> None:
     ],
 )
 async def test_an_error_keeps_the_stores_own_code(status: int, code: str, kind: type[Exception]) -> None:
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         text = f"<Error><Code>{code}</Code><Message>m</Message></Error>"
         return web.Response(status=status, text=text, content_type="application/xml")
 
-    async with stub(answer) as url, connect(to(url)) as artifacts:
+    async with serving(answer) as address, connect(to(f"http://{address}")) as artifacts:
         with pytest.raises(kind) as raised:
             await listed(artifacts, "bucket")
     assert raised.value.code == snake_case(code)  # type: ignore[attr-defined]
@@ -183,14 +165,14 @@ async def test_a_store_that_does_not_answer_is_a_temporary_error() -> None:
 async def test_content_md5_is_sent_where_a_store_wants_it(wanted: bool) -> None:
     seen: list[str | None] = []
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
         await request.read()
         seen.append(request.headers.get("Content-MD5"))
         signed = request.headers["Authorization"]
         assert ("content-md5" in signed) == wanted
         return web.Response(text="<DeleteResult/>", content_type="application/xml")
 
-    async with stub(answer) as url, connect(to(url, content_md5=wanted)) as artifacts:
+    async with serving(answer) as address, connect(to(f"http://{address}", content_md5=wanted)) as artifacts:
         await artifacts.delete("bucket", ["a"])
     assert [value is not None for value in seen] == [wanted]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import httpx
 import pytest
 
 from deploy.local.cluster import Cluster
 from deploy.local.kubernetes_real.cluster import RealKubernetes, kubernetes_real
 from deploy.local.kubernetes_simulated import Simulator
+from deploy.local.plain_http import plain_client
 from deploy.local.process import workspace
 from tests.integration.kubernetes.raw import Raw
 from tests.stacks import chosen_stack
@@ -35,7 +35,7 @@ class UnderTest:
         if self.simulator is not None:
             self.simulator.compact()
         if self.real is not None:
-            async with httpx.AsyncClient(base_url=self.real.etcd.url, trust_env=False) as etcd:
+            async with plain_client(self.real.etcd.url) as etcd:
                 found = await etcd.post("/v3/kv/range", json={"key": "AA=="})
                 revision = found.json()["header"]["revision"]
                 (await etcd.post("/v3/kv/compaction", json={"revision": revision, "physical": True})).raise_for_status()
