@@ -24,7 +24,6 @@ from deploy.local.stack import Stack
 from schemas.records import RawRecord
 from schemas.topics import Topics
 from tests.integration.consumer.audit.history import archive_once, audit_settings, new_bucket
-from tests.integration.consumer.stub_server import serving
 from tests.integration.schemas.odd_records import send_batch
 from tests.waiting import until
 
@@ -156,14 +155,21 @@ async def careless_s3() -> AsyncIterator[str]:
     """A store that knows nothing of conditions: what is put is there. Gives its address."""
     objects: dict[str, bytes] = {}
 
-    async def answer(request: web.BaseRequest) -> web.Response:
-        if request.method == "PUT":
-            objects[request.path] = await request.read()
-            return web.Response()
+    async def put(request: web.Request) -> web.Response:
+        objects[request.path] = await request.read()
+        return web.Response()
+
+    async def get(request: web.Request) -> web.Response:
         return web.Response(body=objects[request.path])
 
-    async with serving(answer) as address:
-        yield f"http://{address}"
+    app = web.Application()  # for a client that waits for 100 Continue before it puts
+    app.add_routes([web.put("/{key:.*}", put), web.get("/{key:.*}", get)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
 
 
 async def test_an_archiver_does_not_begin_on_a_store_that_overwrites(settings: AuditSettings) -> None:
