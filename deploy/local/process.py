@@ -88,16 +88,24 @@ class Child:
         self._reaped()
 
     def pause(self) -> None:
-        """SIGSTOP. Returns when nothing of it runs any more, which on a busy machine may take a moment."""
+        """SIGSTOP. Returns when nothing of it runs any more, which on a busy machine may take a moment.
+
+        Nothing ran in two looks, one after the other: what the first has missed was just being forked, by a process
+        that had stopped when the look came to it, and nobody else can have forked anything since.
+        """
         deadline = time.monotonic() + _STOPS_WITHIN
         self._signal_all(signal.SIGSTOP)
-        while running := [process for process in self._all() if not _has_stopped(process)]:
+        while self._stop_again() or self._stop_again():
             if time.monotonic() > deadline:
                 raise StandError("not_paused", f"{self.name} still ran {_STOPS_WITHIN:g} s after SIGSTOP")
-            time.sleep(_POLL / 10)
-            for process in running:  # the signal misses one that is just being forked
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.send_signal(signal.SIGSTOP)
+
+    def _stop_again(self) -> bool:
+        """Whether there was anything to stop."""
+        running = [process for process in self._all() if not _has_stopped(process)]
+        for process in running:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGSTOP)
+        return bool(running)
 
     def resume(self) -> None:
         self._signal_all(signal.SIGCONT)
@@ -108,11 +116,14 @@ class Child:
         return "\n".join(text.splitlines()[-lines:])
 
     def _signal_all(self, number: signal.Signals) -> None:
-        for process in self._all()[1:]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+        others = self._all()[1:]  # before they lose a parent that is killed
+        # The group first: to a process that is forking and has the signal already, Linux does not give it once more,
+        # and with it not to the process that it forks.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+        for process in others:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def _all(self) -> list[psutil.Process]:
         """The program, and its descendants too: Postgres puts each of its processes into a group of its own."""

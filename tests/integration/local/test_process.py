@@ -30,6 +30,8 @@ while True:
     sum(range(10_000))
     os.write(1, b".")
 """
+# Is found in the midst of its forks.
+FORKING = BUSY.replace("for _ in range(4)", "os.write(1, b'.')\nfor _ in range(6)")
 # A stand in a process of its own: says where it works and which processes it has, then waits to be killed.
 STAND = f"""
 import sys, time
@@ -151,6 +153,17 @@ async def test_a_paused_child_does_nothing_until_it_is_resumed() -> None:
             assert child.log.stat().st_size == written
             child.resume()
             await until(lambda written=written: child.log.stat().st_size > written)
+
+
+async def test_a_child_paused_while_it_starts_processes_is_paused_whole() -> None:
+    for _ in range(20):
+        async with workspace() as work:
+            child = python(work, FORKING)
+            await until(lambda log=child.log: log.stat().st_size > 0, every=0.001)
+            child.pause()
+            written = child.log.stat().st_size
+            sum(range(1_000_000))
+            assert child.log.stat().st_size == written
 
 
 async def test_a_run_that_fails_says_what_it_printed() -> None:
