@@ -252,10 +252,10 @@ SWAPS = {
 @pytest.mark.parametrize("statement", SWAPS.values(), ids=SWAPS.keys())
 async def test_swapped_rows_are_both_named(history: History, copy: str, statement: str) -> None:
     connection = await asyncpg.connect(copy)
-    await connection.execute(statement, history.running, history.owned)
+    await connection.execute(statement, history.running, history.created)
     await connection.close()
     findings, _ = await verified(history, dsn=copy)
-    for evaluation in (history.running, history.owned):
+    for evaluation in (history.running, history.created):
         named = [f for f in findings.defects if f.code == "row_differs" and str(evaluation) in f.where]
         assert named, findings.defects
 
