@@ -80,7 +80,7 @@ async def test_the_same_command_id_counts_once(served: Service) -> None:
 
 
 async def test_a_bad_token_is_refused_and_said_so(served: Service) -> None:
-    code, said = await cancel(served, uuid.uuid4(), token="bad")
+    code, said = await cancel(served, uuid.uuid4(), token="not-a-token")
     assert (code, said[0]["code"]) == (1, "unauthenticated")
 
 
