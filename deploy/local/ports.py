@@ -6,20 +6,36 @@ import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-_given: set[int] = set()
+_kept: dict[int, socket.socket] = {}
 
 
 def free_port() -> int:
-    """A port nobody listens on, and that this process has not given out before.
+    """A port nobody listens on, and that neither this process nor another that still runs has given out.
 
     It lies below the range from which systems take the ports of outgoing connections: a part that is restarted must
     find its port free although hundreds of clients were trying to reach it meanwhile.
     """
     for port in random.sample(range(20_000, 32_000), 2_000):
-        if port not in _given and _is_free(port):
-            _given.add(port)
-            return port
+        if _keep(port):
+            if _is_free(port):
+                return port
+            _kept.pop(port).close()
     raise OSError("no free port between 20000 and 32000")
+
+
+def _keep(port: int) -> bool:
+    """Until this process ends nobody else is given it: parts take a second to listen, and are restarted later.
+
+    What is held is the UDP port of that number, of which the part has no need. The kernel lets it go with the process.
+    """
+    holder = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        holder.bind((LOOPBACK, port))
+    except OSError:
+        holder.close()
+        return False
+    _kept[port] = holder
+    return True
 
 
 def _is_free(port: int) -> bool:
