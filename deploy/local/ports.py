@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-_kept: dict[int, socket.socket] = {}
+_kept: dict[int, int] = {}
+"""File descriptors by port; sockets would complain of being left open when the process ends."""
 
 
 def free_port() -> int:
@@ -19,7 +21,7 @@ def free_port() -> int:
         if _keep(port):
             if _is_free(port):
                 return port
-            _kept.pop(port).close()
+            os.close(_kept.pop(port))
     raise OSError("no free port between 20000 and 32000")
 
 
@@ -34,7 +36,7 @@ def _keep(port: int) -> bool:
     except OSError:
         holder.close()
         return False
-    _kept[port] = holder
+    _kept[port] = holder.detach()
     return True
 
 
