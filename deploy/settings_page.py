@@ -14,12 +14,12 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from consumer.audit.settings import AuditSettings
-from consumer.migrations.evaluations import EvaluationsTable
-from consumer.settings import ClusterSettings, ConsumerSettings
-from producer.endpoint.settings import EndpointSettings, IssuerSettings
-from producer.settings import ProducerSettings
-from schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
+from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
+from evaluation_cancel.consumer.settings import ClusterSettings, ConsumerSettings
+from evaluation_cancel.producer.endpoint.settings import EndpointSettings, IssuerSettings
+from evaluation_cancel.producer.settings import ProducerSettings
+from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "settings.md"
 

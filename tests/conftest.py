@@ -1,4 +1,4 @@
-"""Every test sees the fixtures of `stand.py`; nothing is started before one asks for it.
+"""Every test sees the fixtures of `tests/support/environment.py`; nothing is started before one asks for it.
 
 Tests marked `real` need parts that can be killed and started again, or rules the simulation does not have. On other
 stacks they are not part of the run at all, and its header says how to run them.
@@ -7,9 +7,9 @@ stacks they are not part of the run at all, and its header says how to run them.
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.stacks import chosen_stack
+from tests.support.stacks import chosen_stack
 
-pytest_plugins = ("tests.stand", "tests.integration.consumer.ledger")
+pytest_plugins = ("tests.support.environment", "tests.support.consumer.postgres_env")
 
 # A busy machine makes any example slow, which says nothing of the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,7 +18,7 @@ def main() -> None:
 @app.command()
 def up(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
     """Start the whole system and keep it running until Ctrl-C."""
-    from deploy.local import up as running  # noqa: PLC0415  --help must not load every client library
+    from deploy.local.play import up as running  # noqa: PLC0415  --help must not load every client library
 
     raise typer.Exit(running.run(running.up(kafka, kubernetes)))
 
@@ -26,8 +26,8 @@ def up(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
 @app.command()
 def demo(kafka: Kafka = "memory", kubernetes: Kubernetes = "simulated") -> None:
     """Tell the story of several cancellations, step by step, and check that everything was as told."""
-    from deploy.local import up as running  # noqa: PLC0415  as above
     from deploy.local.demo.story import demo as telling  # noqa: PLC0415
+    from deploy.local.play import up as running  # noqa: PLC0415  as above
 
     raise typer.Exit(running.run(telling(kafka, kubernetes)))
 
@@ -40,8 +40,8 @@ def evaluation(
     artifacts: Annotated[int, typer.Option(min=0, help="objects it has stored so far")] = 0,
 ) -> None:
     """Make one more evaluation on the system that `up` keeps running, and print its id."""
-    from deploy.local import trying  # noqa: PLC0415  as above
-    from deploy.local import up as running  # noqa: PLC0415
+    from deploy.local.play import trying  # noqa: PLC0415  as above
+    from deploy.local.play import up as running  # noqa: PLC0415
 
     made = trying.make_evaluation(team=team, pods=pods, ends_after=ends_after, artifacts=artifacts)
     raise typer.Exit(running.run(made))
@@ -50,8 +50,8 @@ def evaluation(
 @app.command()
 def events() -> None:
     """Follow the events topic of the system that `up` keeps running."""
-    from deploy.local import trying  # noqa: PLC0415  as above
-    from deploy.local import up as running  # noqa: PLC0415
+    from deploy.local.play import trying  # noqa: PLC0415  as above
+    from deploy.local.play import up as running  # noqa: PLC0415
 
     raise typer.Exit(running.run(trying.follow_events()))
 
@@ -59,8 +59,8 @@ def events() -> None:
 @app.command()
 def prepare() -> None:
     """Download and build now what the real Kafka and the real Kubernetes API need."""
-    from deploy.local import prepare as preparing  # noqa: PLC0415  as above
-    from deploy.local import up as running  # noqa: PLC0415
+    from deploy.local.play import prepare as preparing  # noqa: PLC0415  as above
+    from deploy.local.play import up as running  # noqa: PLC0415
 
     raise typer.Exit(running.run(preparing.prepare()))
 

@@ -11,3 +11,7 @@ class StandError(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+
+class NotAsToldError(Exception):
+    """Something the story relies on did not come in time."""

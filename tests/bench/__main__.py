@@ -15,7 +15,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from tests.bench import table
-from tests.bench.runs import ECHO, ONE_BY_ONE, OURS, Contestant, Result, run
+from tests.bench.pipeline.runs import ECHO, ONE_BY_ONE, OURS, Contestant, Result, run
 from tests.bench.stand import Stand, default_kafka, stand
 
 _MEMORY_CAP = 4000

@@ -23,13 +23,13 @@ import asyncpg
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.kubernetes_api import administrator
-from deploy.local.orchestrator import Evaluation, job
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.stack import stack
-from deploy.local.system import CLUSTER, System, system
+from deploy.local.kubernetes.admin import administrator
+from deploy.local.play.orchestrator import Evaluation, job
+from deploy.local.processes.ports import LOOPBACK, free_port
+from deploy.local.stand.stack import stack
+from deploy.local.stand.system import CLUSTER, System, system
+from tests.bench.kubernetes.running_jobs import run_jobs
 from tests.bench.plain_endpoint import TABLE
-from tests.bench.running_jobs import run_jobs
 from tests.bench.stand import default_kafka
 
 TEAM = "bench"

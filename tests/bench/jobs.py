@@ -19,11 +19,13 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import raw_jobs, reader, table
-from tests.bench.check import CANCELLED, faults_of_events
-from tests.bench.job_runs import Bench, Prepared, bench, hanging, ours, raw
-from tests.bench.reader import Reading
-from tests.bench.runs import Result
+from tests.bench import table
+from tests.bench.kubernetes import raw_jobs
+from tests.bench.kubernetes.job_runs import Bench, Prepared, bench, hanging, ours, raw
+from tests.bench.pipeline import reader
+from tests.bench.pipeline.check import CANCELLED, faults_of_events
+from tests.bench.pipeline.reader import Reading
+from tests.bench.pipeline.runs import Result
 from tests.bench.stand import default_kafka
 from tests.bench.usage import Meter
 

@@ -20,7 +20,7 @@ import asyncpg
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
-from consumer.kubernetes_connection import ClusterAccess, connect
+from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
 
 TABLE = "plain_evaluations"
 LOCK = f"SELECT status, job_namespace, job_name, job_uid FROM {TABLE} WHERE id = $1 FOR UPDATE"

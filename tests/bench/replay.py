@@ -24,21 +24,21 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from consumer.audit.history import KafkaHistory
-from consumer.audit.kafka_log import open_log
-from consumer.audit.progress import Meter
-from consumer.audit.replay import replay
-from consumer.audit.replay_outputs import JsonLinesOutput
-from consumer.audit.running import collect_less
-from consumer.audit.selection import Selection
-from deploy.local.kafka import Kafka, ensure_topics
-from deploy.local.kafka_memory import kafka_memory
-from deploy.local.kafka_real import kafka_real
-from deploy.local.process import workspace
-from schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
-from schemas.events import Actor, EvaluationCancelled, Evidence, PodEnded, event_id
-from schemas.kafka import encode_event
-from schemas.topics import Topics
+from deploy.local.kafka.broker import Kafka, ensure_topics
+from deploy.local.kafka.memory import kafka_memory
+from deploy.local.kafka.real import kafka_real
+from deploy.local.processes.process import workspace
+from evaluation_cancel.consumer.audit.cli.terminal import collect_less
+from evaluation_cancel.consumer.audit.history.history import KafkaHistory
+from evaluation_cancel.consumer.audit.history.progress import Meter
+from evaluation_cancel.consumer.audit.history.selection import Selection
+from evaluation_cancel.consumer.audit.kafka.client import open_log
+from evaluation_cancel.consumer.audit.replay.outputs import JsonLinesOutput
+from evaluation_cancel.consumer.audit.replay.replay import replay
+from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
+from evaluation_cancel.schemas.events import Actor, EvaluationCancelled, Evidence, PodEnded, event_id
+from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.schemas.wire.codec import encode_event
 from tests.bench.stand import default_kafka
 
 COUNT = 1_000_000

@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
-from consumer.migrations import schema
-from deploy.local.kafka import Kafka, ensure_topics
-from deploy.local.kafka_memory import kafka_memory
-from deploy.local.kafka_real import kafka_real
-from deploy.local.part import Part
-from deploy.local.postgres import Postgres, postgres
-from deploy.local.process import Child, Workspace, workspace
-from schemas.topics import Topics
+from deploy.local.kafka.broker import Kafka, ensure_topics
+from deploy.local.kafka.memory import kafka_memory
+from deploy.local.kafka.real import kafka_real
+from deploy.local.processes.part import Part
+from deploy.local.processes.process import Child, Workspace, workspace
+from deploy.local.services.postgres import Postgres, postgres
+from evaluation_cancel.consumer.migrations import schema
+from evaluation_cancel.schemas.topics import Topics
 
 _TEMPLATE = "bench"
 DURABLE = {"fsync": "on", "full_page_writes": "on"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.runs import Result
+from tests.bench.pipeline.runs import Result
 
 _MEGABYTE = 1024 * 1024
 

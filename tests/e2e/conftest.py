@@ -11,16 +11,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from deploy.local.demo.listener import Listener, listening
-from deploy.local.kubernetes_api import administrator
-from deploy.local.orchestrator import Evaluation, Orchestrator, orchestrator
-from deploy.local.places import Places
-from deploy.local.stack import stack
-from deploy.local.system import SHORT_LEASES, System, start_consumer, system
-from producer.publisher import Publisher
-from schemas.commands import RequestedBy
-from tests.stacks import chosen_stack
-from tests.waiting import until
+from deploy.local.kubernetes.admin import administrator
+from deploy.local.play.listener import Listener, listening
+from deploy.local.play.orchestrator import Evaluation, Orchestrator, orchestrator
+from deploy.local.play.places import Places
+from deploy.local.stand.stack import stack
+from deploy.local.stand.system import SHORT_LEASES, System, start_consumer, system
+from evaluation_cancel.producer.publisher import Publisher
+from evaluation_cancel.schemas.commands import RequestedBy
+from tests.support.stacks import chosen_stack
+from tests.support.waiting import until
 
 ADA = RequestedBy(kind="user", id="ada", team_ids=("blue",))
 PATIENCE = 100.0

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.stacks import chosen_stack
-from tests.waiting import until
+from tests.support.stacks import chosen_stack
+from tests.support.waiting import until
 
 LIMIT = 240.0
 pytestmark = pytest.mark.timeout(300)
@@ -178,7 +178,7 @@ async def test_an_evaluation_made_by_hand_can_be_cancelled(kept_up: Up) -> None:
 async def test_a_signal_ends_the_consumers_in_order_and_leaves_nothing(up: Up, number: signal.Signals) -> None:
     await up.read_until("Everything runs")
     children = psutil.Process(up.process.pid).children(recursive=True)
-    assert sum("consumer" in each.cmdline() for each in children) == 2
+    assert sum("evaluation_cancel.consumer" in each.cmdline() for each in children) == 2
     directory = up.environment.parent
     logs = asyncio.create_task(asyncio.to_thread(logs_until_they_go, directory))
     up.process.send_signal(number)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 import pytest
 
-from deploy.local.kafka_real import RealKafka
+from deploy.local.kafka.real import RealKafka
 from tests.e2e.conftest import Works
 
 pytestmark = pytest.mark.timeout(300)

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from deploy.local.kafka_real import RealKafka
+from deploy.local.kafka.real import RealKafka
 from deploy.local.kubernetes_real.cluster import RealKubernetes
 from tests.e2e.conftest import Works
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -12,9 +12,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from cloudevents.core.bindings import kafka as sdk
 from cloudevents.core.v1.event import CloudEvent
 
-from schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
-from schemas.events import Actor, EvaluationCancelAccepted
-from schemas.kafka import COMMAND_TYPE, RawRecord, UndecodableRecord, decode_command, encode_event
+from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
+from evaluation_cancel.schemas.events import Actor, EvaluationCancelAccepted
+from evaluation_cancel.schemas.wire.codec import (
+    COMMAND_TYPE,
+    RawRecord,
+    UndecodableRecord,
+    decode_command,
+    encode_event,
+)
 
 PATIENCE = 30.0
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

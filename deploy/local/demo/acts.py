@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from deploy.local.demo.cases import ACCEPTED, CANCELLED, CLEANED, REJECTED, STOPPED, Case, Expected
 from deploy.local.demo.desk import ADA, BEN, EVE, Desk
-from deploy.local.orchestrator import Evaluation
+from deploy.local.play.orchestrator import Evaluation
 
 ARTIFACTS = 24
 SLOW_SECONDS = 4

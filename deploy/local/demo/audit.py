@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 import aioboto3
 
-from deploy.local.demo.cases import Case, NotAsToldError
+from deploy.local.demo.cases import Case
 from deploy.local.demo.desk import Desk
 from deploy.local.demo.screen import Screen
-from deploy.local.process import Workspace
-from deploy.local.system import System
-from schemas.kafka_settings import ENVIRONMENT_PREFIX
+from deploy.local.errors import NotAsToldError
+from deploy.local.processes.process import Workspace
+from deploy.local.stand.system import System
+from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
 
 BUCKET = "audit"
 LIMIT = 120.0
@@ -73,9 +74,9 @@ def _keys(work: Workspace) -> tuple[str, str]:
 
 
 async def _audit(environment: Mapping[str, str], *arguments: str) -> str:
-    """What `python -m consumer audit …` prints."""
+    """What `python -m evaluation_cancel.consumer audit …` prints."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "consumer", "audit", *arguments),
+        *(sys.executable, "-m", "evaluation_cancel.consumer", "audit", *arguments),
         env={**os.environ, **environment, "COLUMNS": "100"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -5,17 +5,13 @@ A case is filled in as the story goes on. Whether it all is so is found out by `
 
 from dataclasses import dataclass, field
 
-from deploy.local.orchestrator import Evaluation
+from deploy.local.play.orchestrator import Evaluation
 
 ACCEPTED = "EvaluationCancelAccepted"
 CANCELLED = "EvaluationCancelled"
 REJECTED = "EvaluationCancelRejected"
 CLEANED = "EvaluationArtifactsCleaned"
 STOPPED = (ACCEPTED, CANCELLED)
-
-
-class NotAsToldError(Exception):
-    """Something the story relies on did not come in time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,9 +13,9 @@ import orjson
 from deploy.local.demo.cases import Case
 from deploy.local.demo.facts import Facts
 from deploy.local.demo.kill import Killed
-from deploy.local.demo.listener import Heard
-from schemas.events import event_id
-from schemas.kafka import RawRecord
+from deploy.local.play.listener import Heard
+from evaluation_cancel.schemas.events import event_id
+from evaluation_cancel.schemas.wire.codec import RawRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

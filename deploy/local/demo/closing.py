@@ -4,9 +4,14 @@ from collections.abc import Sequence
 
 from deploy.local.demo.cases import ACCEPTED, CLEANED, Case
 from deploy.local.demo.checks import Check
-from deploy.local.demo.listener import Heard, Listener
 from deploy.local.demo.screen import Screen
-from schemas.events import EvaluationArtifactsCleaned, EvaluationCancelled, EvaluationCancelRejected, Evidence
+from deploy.local.play.listener import Heard, Listener
+from evaluation_cancel.schemas.events import (
+    EvaluationArtifactsCleaned,
+    EvaluationCancelled,
+    EvaluationCancelRejected,
+    Evidence,
+)
 
 COLUMNS = ("evaluation", "asked", "outcome", ">decided", ">ended", ">cleaned")
 

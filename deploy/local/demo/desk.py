@@ -14,18 +14,19 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
-from deploy.local.demo.cases import Case, Expected, NotAsToldError, Sent
-from deploy.local.demo.listener import PATIENCE, Heard, Listener
+from deploy.local.demo.cases import Case, Expected, Sent
 from deploy.local.demo.screen import Screen
-from deploy.local.demo.words import dead_letter_in_words, in_words
-from deploy.local.orchestrator import Evaluation, Orchestrator
-from deploy.local.plain_http import plain_client
-from deploy.local.system import System
-from producer.publisher import Publisher
-from schemas.commands import RequestedBy
-from schemas.events import bare_command_id
-from schemas.identifiers import uuid7
-from schemas.kafka import BARE_SOURCE, RawRecord
+from deploy.local.errors import NotAsToldError
+from deploy.local.play.listener import PATIENCE, Heard, Listener
+from deploy.local.play.orchestrator import Evaluation, Orchestrator
+from deploy.local.play.words import dead_letter_in_words, in_words
+from deploy.local.processes.plain_http import plain_client
+from deploy.local.stand.system import System
+from evaluation_cancel.producer.publisher import Publisher
+from evaluation_cancel.schemas.commands import RequestedBy
+from evaluation_cancel.schemas.events import bare_command_id
+from evaluation_cancel.schemas.identifiers import uuid7
+from evaluation_cancel.schemas.wire.codec import BARE_SOURCE, RawRecord
 
 SOURCE = "/demo/website"
 HTTP_SOURCE = "urn:evaluation-cancel:http"

@@ -12,9 +12,9 @@ import aioboto3
 import asyncpg
 from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 
-from consumer.jobs import EVALUATION_LABEL
-from deploy.local.kubernetes_api import administrator
-from deploy.local.system import BUCKET, System
+from deploy.local.kubernetes.admin import administrator
+from deploy.local.stand.system import BUCKET, System
+from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL
 
 Row = Any
 """A row of the driver's: a mapping in all that is needed of it."""

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import asyncpg
 
-from deploy.local.demo.cases import CANCELLED, STOPPED, Case, Expected, NotAsToldError
+from deploy.local.demo.cases import CANCELLED, STOPPED, Case, Expected
 from deploy.local.demo.desk import ADA, Desk
-from deploy.local.system import Consumer
+from deploy.local.errors import NotAsToldError
+from deploy.local.stand.system import Consumer
 
 COUNT = 40
 ROUNDS = 6

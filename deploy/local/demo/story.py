@@ -1,18 +1,17 @@
 """The demo from beginning to end: `python -m deploy.local demo`. The exit code says whether all was as told."""
 
 from deploy.local.demo import acts, audit, kill
-from deploy.local.demo.cases import NotAsToldError
 from deploy.local.demo.checks import all_checks
 from deploy.local.demo.closing import show_checks, show_table
 from deploy.local.demo.desk import Desk, desk
 from deploy.local.demo.facts import look_at_rest
-from deploy.local.demo.listener import listening
 from deploy.local.demo.screen import Screen
-from deploy.local.errors import StandError
-from deploy.local.orchestrator import orchestrator
-from deploy.local.places import Places
-from deploy.local.stack import Stack, stack
-from deploy.local.system import SHORT_LEASES, System, newest_log_lines, system
+from deploy.local.errors import NotAsToldError, StandError
+from deploy.local.play.listener import listening
+from deploy.local.play.orchestrator import orchestrator
+from deploy.local.play.places import Places
+from deploy.local.stand.stack import Stack, stack
+from deploy.local.stand.system import SHORT_LEASES, System, newest_log_lines, system
 
 
 async def demo(kafka: str, kubernetes: str) -> None:

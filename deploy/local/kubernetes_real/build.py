@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local.cache import kept
 from deploy.local.errors import StandError
-from deploy.local.process import Workspace, workspace
+from deploy.local.processes.cache import kept
+from deploy.local.processes.process import Workspace, workspace
 
 KUBERNETES_VERSION = "v1.36.3"
 BINARY = "kubernetes"

@@ -15,12 +15,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from deploy.local.cluster import NODE, Cluster, write_kubeconfig
-from deploy.local.kubernetes_api import administrator, create_node, node_is_ready
+from deploy.local.kubernetes.admin import administrator, create_node, node_is_ready
+from deploy.local.kubernetes.cluster import NODE, Cluster, write_kubeconfig
 from deploy.local.kubernetes_real.build import kubernetes_binary
 from deploy.local.kubernetes_real.parts import ApiServer, Controllers, Etcd, Kwok
-from deploy.local.ports import free_port
-from deploy.local.process import Workspace
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import Workspace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

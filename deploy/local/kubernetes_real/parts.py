@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 
 from deploy.local.kubernetes_real import STAGES
-from deploy.local.part import Part
-from deploy.local.plain_http import succeeds
-from deploy.local.ports import LOOPBACK, is_open
+from deploy.local.processes.part import Part
+from deploy.local.processes.plain_http import succeeds
+from deploy.local.processes.ports import LOOPBACK, is_open
 
 CONTROLLERS = (
     "job-controller",

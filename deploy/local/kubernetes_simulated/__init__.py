@@ -8,8 +8,8 @@ once instead of after a pause, a list of a future version fails at once instead 
 level without shares serves nobody. What it does not know (dry run, server-side apply, indexed Jobs) it refuses.
 """
 
-from deploy.local.cluster import Cluster
-from deploy.local.kubernetes_simulated.faults import Fault, Faults, Which
+from deploy.local.kubernetes.cluster import Cluster
+from deploy.local.kubernetes_simulated.apiserver.faults import Fault, Faults, Which
 from deploy.local.kubernetes_simulated.simulator import Simulator
 
 __all__ = ["Cluster", "Fault", "Faults", "Simulator", "Which"]

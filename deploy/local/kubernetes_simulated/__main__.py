@@ -8,7 +8,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from deploy.local.cluster import read_token
+from deploy.local.kubernetes.cluster import read_token
 from deploy.local.kubernetes_simulated.simulator import KUBECONFIG, Simulator
 
 

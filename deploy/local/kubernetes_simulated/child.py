@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.cluster import Cluster, write_kubeconfig
-from deploy.local.kubernetes_simulated.knobs import RemoteKnobs
+from deploy.local.kubernetes.cluster import Cluster, write_kubeconfig
+from deploy.local.kubernetes_simulated.apiserver.knobs import RemoteKnobs
 from deploy.local.kubernetes_simulated.simulator import KUBECONFIG
-from deploy.local.part import Part
-from deploy.local.ports import LOOPBACK, free_port, is_open
-from deploy.local.process import Workspace
+from deploy.local.processes.part import Part
+from deploy.local.processes.ports import LOOPBACK, free_port, is_open
+from deploy.local.processes.process import Workspace
 
 
 @dataclass(kw_only=True, eq=False)

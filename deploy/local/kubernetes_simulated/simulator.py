@@ -14,21 +14,21 @@ from typing import Self
 
 from aiohttp import web
 
-from deploy.local.cluster import NODE, Cluster, write_kubeconfig
-from deploy.local.kubernetes_simulated.access import MASTERS, Access, User
-from deploy.local.kubernetes_simulated.api import Api
-from deploy.local.kubernetes_simulated.creation import create
-from deploy.local.kubernetes_simulated.faults import Faults
-from deploy.local.kubernetes_simulated.garbage import GarbageCollector, NamespaceController
-from deploy.local.kubernetes_simulated.job_controller import JobController
-from deploy.local.kubernetes_simulated.knobs import Knob, Panel
-from deploy.local.kubernetes_simulated.kubelet import Kubelet
-from deploy.local.kubernetes_simulated.resources import NAMESPACES, NODES
-from deploy.local.kubernetes_simulated.server import Seen, Server
-from deploy.local.kubernetes_simulated.store import Store
-from deploy.local.kubernetes_simulated.watching import Watches
-from deploy.local.kubernetes_simulated.workqueue import WorkQueue
-from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.kubernetes.cluster import NODE, Cluster, write_kubeconfig
+from deploy.local.kubernetes_simulated.apiserver.access import MASTERS, Access, User
+from deploy.local.kubernetes_simulated.apiserver.api import Api
+from deploy.local.kubernetes_simulated.apiserver.faults import Faults
+from deploy.local.kubernetes_simulated.apiserver.knobs import Knob, Panel
+from deploy.local.kubernetes_simulated.apiserver.server import Seen, Server
+from deploy.local.kubernetes_simulated.controllers.garbage import GarbageCollector, NamespaceController
+from deploy.local.kubernetes_simulated.controllers.job_controller import JobController
+from deploy.local.kubernetes_simulated.controllers.kubelet import Kubelet
+from deploy.local.kubernetes_simulated.controllers.workqueue import WorkQueue
+from deploy.local.kubernetes_simulated.objects.creation import create
+from deploy.local.kubernetes_simulated.objects.resources import NAMESPACES, NODES
+from deploy.local.kubernetes_simulated.objects.store import Store
+from deploy.local.kubernetes_simulated.objects.watching import Watches
+from deploy.local.processes.ports import LOOPBACK, free_port
 
 ADMINISTRATOR = "admin"
 KUBECONFIG = "kubeconfig"

@@ -8,16 +8,16 @@ from uuid import uuid4
 import aioboto3
 import pytest
 
-from consumer import s3_connection
-from consumer.artifacts import S3Artifacts
-from consumer.kubernetes_connection import ClusterAccess, connect
-from deploy.local.kubernetes_api import with_rights
+from deploy.local.kubernetes.admin import with_rights
 from deploy.local.kubernetes_simulated import Simulator
-from deploy.local.stack import Stack
-from tests.integration.consumer.bed import Bed
-from tests.integration.consumer.objects import access
-from tests.integration.kubernetes.conftest import session_of
-from tests.integration.kubernetes.raw import Raw
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
+from evaluation_cancel.consumer.s3 import connect as s3_connection
+from evaluation_cancel.consumer.s3.artifacts import S3Artifacts
+from tests.integration.deploy.kubernetes.conftest import session_of
+from tests.support.consumer.cluster_env import Bed
+from tests.support.consumer.objects import access
+from tests.support.kubernetes.raw import Raw
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ import asyncpg
 import pytest
 import yaml
 
-from deploy.local.kubernetes_api import CONSUMER_RULES
-from deploy.local.stack import Stack
-from producer.publisher import Publisher
-from schemas.commands import RequestedBy
-from schemas.topics import Topics
-from tests.stand import unique
-from tests.waiting import until
+from deploy.local.kubernetes.admin import CONSUMER_RULES
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.producer.publisher import Publisher
+from evaluation_cancel.schemas.commands import RequestedBy
+from evaluation_cancel.schemas.topics import Topics
+from tests.support.environment import unique
+from tests.support.waiting import until
 
 RIGHTS = (Path(__file__).parents[3] / "docs" / "rights.md").read_text()
 NAMES = ("consumer", "orchestrator", "endpoint")
@@ -111,7 +111,9 @@ async def test_a_consumer_does_its_work_with_what_it_is_granted(stand: Stack, to
     made = await register(logins.orchestrator)
     status = "SELECT status FROM evaluation_cancel.evaluations WHERE id = $1"
     waiting = "SELECT count(*) AS count FROM evaluation_cancel.outbox"
-    child = stand.work.start("rights", [sys.executable, "-m", "consumer", "run"], environment=environment)
+    child = stand.work.start(
+        "rights", [sys.executable, "-m", "evaluation_cancel.consumer", "run"], environment=environment
+    )
     try:
         client = {"bootstrap_servers": stand.kafka.bootstrap_servers}
         async with Publisher(client=client, source="/tests", topics=topics) as publisher:

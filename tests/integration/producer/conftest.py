@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from deploy.local.kafka import Kafka, ensure_topics
-from deploy.local.process import Child, workspace
-from schemas.topics import Topics
+from deploy.local.kafka.broker import Kafka, ensure_topics
+from deploy.local.processes.process import Child, workspace
+from evaluation_cancel.schemas.topics import Topics
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class Broker:
 async def broker() -> AsyncIterator[Broker]:
     async with workspace() as work:
         address = work.directory / "kafka.address"
-        process = work.start("broker", [sys.executable, "-m", "deploy.local.kafka_memory", address])
+        process = work.start("broker", [sys.executable, "-m", "deploy.local.kafka.memory", address])
 
         async def written() -> bool:
             return address.exists()

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from schemas.kafka import RawRecord, decode_command
-from tests.integration.producer.responder import responder
+from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
+from tests.support.producer.responder import responder
 
 PATIENCE = 90.0
 
@@ -27,7 +27,7 @@ async def run(stand: Any, topics: Any, *arguments: str | UUID, **settings: str) 
         "TEAM": "team-7 team-9",
     } | settings
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "producer", "cancel", *map(str, arguments)),
+        *(sys.executable, "-m", "evaluation_cancel.producer", "cancel", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ | {f"EVALUATION_CANCEL_{name}": value for name, value in environment.items()},

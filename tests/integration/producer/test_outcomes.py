@@ -8,13 +8,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from producer.errors import KafkaUnreachable
-from producer.outcomes import OutcomeFollower
-from producer.publisher import Publisher
-from producer.tracking import Outcome
-from schemas.commands import CancelEvaluation, RequestedBy
-from schemas.envelope import Envelope
-from tests.integration.producer.responder import answers, publish, responder
+from evaluation_cancel.producer.errors import KafkaUnreachable
+from evaluation_cancel.producer.outcomes import OutcomeFollower
+from evaluation_cancel.producer.publisher import Publisher
+from evaluation_cancel.producer.tracking import Outcome
+from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
+from evaluation_cancel.schemas.envelope import Envelope
+from tests.support.producer.responder import answers, publish, responder
 
 PATIENCE = 60.0
 ADA = RequestedBy(kind="user", id="ada", team_ids=("team-7",))

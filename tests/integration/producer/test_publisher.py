@@ -11,11 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OutOfOrderSequenceNumber, RequestTimedOutError, TopicAuthorizationFailedError
 
-from producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
-from producer.publisher import Publisher, Receipt
-from schemas.commands import CancelEvaluation, RequestedBy
-from schemas.envelope import Envelope
-from schemas.kafka import RawRecord, decode_command
+from evaluation_cancel.producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
+from evaluation_cancel.producer.publisher import Publisher, Receipt
+from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
+from evaluation_cancel.schemas.envelope import Envelope
+from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
 
 PATIENCE = 60.0
 ADA = RequestedBy(kind="user", id="ada", team_ids=("team-7",))

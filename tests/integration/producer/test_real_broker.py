@@ -17,19 +17,19 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from deploy.local.kafka import ensure_topics
-from deploy.local.kafka_real import RealKafka, kafka_real
-from deploy.local.process import workspace
-from producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
-from producer.outcomes import OutcomeFollower
-from producer.publisher import Publisher, Receipt
-from producer.settings import ProducerSettings
-from schemas.commands import CancelEvaluation, RequestedBy
-from schemas.envelope import Envelope
-from schemas.kafka import RawRecord, decode_command
-from schemas.topics import Topics
-from tests.integration.producer.responder import answers, publish
-from tests.stand import unique
+from deploy.local.kafka.broker import ensure_topics
+from deploy.local.kafka.real import RealKafka, kafka_real
+from deploy.local.processes.process import workspace
+from evaluation_cancel.producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
+from evaluation_cancel.producer.outcomes import OutcomeFollower
+from evaluation_cancel.producer.publisher import Publisher, Receipt
+from evaluation_cancel.producer.settings import ProducerSettings
+from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
+from evaluation_cancel.schemas.envelope import Envelope
+from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
+from tests.support.environment import unique
+from tests.support.producer.responder import answers, publish
 
 pytestmark = pytest.mark.real
 

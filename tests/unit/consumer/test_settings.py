@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.settings import load_settings
+from evaluation_cancel.consumer.settings import load_settings
 
 
 def test_the_defaults_are_usable() -> None:

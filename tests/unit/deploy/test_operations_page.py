@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from consumer.metrics import Metrics
-from consumer.store.database import session_settings
-from schemas.events import RejectionCode
+from evaluation_cancel.consumer.metrics import Metrics
+from evaluation_cancel.consumer.sql.database import session_settings
+from evaluation_cancel.schemas.events import RejectionCode
 
 ROOT = Path(__file__).parents[3]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

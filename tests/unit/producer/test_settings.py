@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from producer.endpoint.settings import EndpointSettings
-from producer.settings import ProducerSettings
+from evaluation_cancel.producer.endpoint.settings import EndpointSettings
+from evaluation_cancel.producer.settings import ProducerSettings
 
 PREFIX = "EVALUATION_CANCEL_"
 

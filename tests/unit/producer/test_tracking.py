@@ -4,9 +4,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from producer.tracking import FollowedCommand, Tracker
-from schemas.envelope import TYPE_PREFIX, Envelope
-from schemas.events import (
+from evaluation_cancel.producer.tracking import FollowedCommand, Tracker
+from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope
+from evaluation_cancel.schemas.events import (
     Actor,
     EvaluationCancelAccepted,
     EvaluationCancelFailed,

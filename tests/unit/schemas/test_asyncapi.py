@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.generate import DIRECTORY, MESSAGES
-from schemas.kafka import UndecodableRecord, dead_letter, decode_command, encode_event
-from schemas.topics import Topics
-from tests.unit.schemas.examples import CANCELLED, envelope, record
+from evaluation_cancel.schemas.generate import DIRECTORY, MESSAGES
+from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.schemas.wire.codec import UndecodableRecord, dead_letter, decode_command, encode_event
+from tests.support.schemas.examples import CANCELLED, envelope, record
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((DIRECTORY.parent / "asyncapi.yaml").read_text())
 SCHEMAS = DOCUMENT["components"]["schemas"]

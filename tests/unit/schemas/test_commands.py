@@ -3,8 +3,8 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from schemas.commands import CancelEvaluation, RequestedBy
-from tests.unit.schemas.examples import COMMAND
+from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
+from tests.support.schemas.examples import COMMAND
 
 
 def test_the_same_wish_serialised_anew_has_the_same_meaning() -> None:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.commands import CancelEvaluation, RequestedBy
-from schemas.events import (
+from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
+from evaluation_cancel.schemas.events import (
     EVENT_TYPES,
     Actor,
     EvaluationArtifactsCleaned,
@@ -17,8 +17,8 @@ from schemas.events import (
     dead_letter_id,
     event_id,
 )
-from schemas.kafka import decode_command, decode_event, encode_command, encode_event
-from tests.unit.schemas.examples import ACCEPTED, CANCELLED, EVALUATION, NOON, as_read, envelope
+from evaluation_cancel.schemas.wire.codec import decode_command, decode_event, encode_command, encode_event
+from tests.support.schemas.examples import ACCEPTED, CANCELLED, EVALUATION, NOON, as_read, envelope
 
 triples = st.tuples(st.text(max_size=5), st.text(max_size=5), st.text(max_size=5))
 

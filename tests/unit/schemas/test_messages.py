@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schemas.generate import DIRECTORY, MESSAGES, documents
-from schemas.kafka import decode_command, decode_event
-from schemas.records import RawRecord
+from evaluation_cancel.schemas.generate import DIRECTORY, MESSAGES, documents
+from evaluation_cancel.schemas.wire.codec import decode_command, decode_event
+from evaluation_cancel.schemas.wire.records import RawRecord
 
 FIXTURES = sorted((Path(__file__).parents[2] / "messages").glob("*.json"))
 
@@ -45,7 +45,7 @@ def test_every_message_has_a_fixture() -> None:
 
 def test_the_published_schemas_are_current() -> None:
     published = {file.name: file.read_text() for file in DIRECTORY.glob("*.json")}
-    assert published == documents(), "run `python -m schemas.generate`"
+    assert published == documents(), "run `python -m evaluation_cancel.schemas.generate`"
 
 
 @pytest.mark.parametrize("name", MESSAGES)

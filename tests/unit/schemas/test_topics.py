@@ -1,5 +1,5 @@
-from schemas.records import MAX_VALUE_BYTES
-from schemas.topics import Topics
+from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.schemas.wire.records import MAX_VALUE_BYTES
 
 
 def test_a_prefix_goes_before_every_name() -> None:

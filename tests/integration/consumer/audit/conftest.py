@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local.stack import Stack
-from tests.integration.consumer.audit.history import History, made_history
-from tests.stand import unique
+from deploy.local.stand.stack import Stack
+from tests.support.audit.history import History, made_history
+from tests.support.environment import unique
 
 
 @pytest.fixture(scope="session")

@@ -15,17 +15,17 @@ import pytest
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
-from consumer.audit import parts
-from consumer.audit.findings import Findings
-from consumer.audit.object_store import ObjectStore, probe
-from consumer.audit.settings import AuditSettings
-from consumer.audit.verify_chain import ChainWalk
-from deploy.local.stack import Stack
-from schemas.records import RawRecord
-from schemas.topics import Topics
-from tests.integration.consumer.audit.history import archive_once, audit_settings, new_bucket
-from tests.integration.schemas.odd_records import send_batch
-from tests.waiting import until
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.audit.archive.object_store import ObjectStore, probe
+from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
+from evaluation_cancel.consumer.audit.verify.chain_check import ChainWalk
+from evaluation_cancel.consumer.audit.verify.findings import Findings
+from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.schemas.wire.records import RawRecord
+from tests.support.audit.history import archive_once, audit_settings, new_bucket
+from tests.support.schemas.odd_records import send_batch
+from tests.support.waiting import until
 
 VALUE = b"v" * 300
 
@@ -120,7 +120,7 @@ async def started(settings: AuditSettings, stderr: int = asyncio.subprocess.DEVN
         "AUDIT_OBJECT_AGE": "0.5",
     }
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "consumer", "audit", "archive"),
+        *(sys.executable, "-m", "evaluation_cancel.consumer", "audit", "archive"),
         env={**os.environ, **{prefix + name: value for name, value in environment.items()}},
         stderr=stderr,
     )

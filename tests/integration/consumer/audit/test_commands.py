@@ -12,10 +12,10 @@ from pathlib import Path
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 
-from consumer.audit import parts
-from consumer.audit.settings import AuditSettings
-from deploy.local.stack import Stack
-from tests.integration.consumer.audit.history import History, new_bucket
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
+from tests.support.audit.history import History, new_bucket
 
 
 def environment(settings: AuditSettings, **changes: str) -> dict[str, str]:
@@ -38,7 +38,7 @@ def environment(settings: AuditSettings, **changes: str) -> dict[str, str]:
 
 async def audit(env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "consumer", "audit", *arguments),
+        *(sys.executable, "-m", "evaluation_cancel.consumer", "audit", *arguments),
         env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -108,7 +108,7 @@ async def test_replay_prints_lines_and_refuses_the_systems_own_topics(history: H
 
 
 async def test_a_reader_who_has_seen_enough_ends_a_replay_quietly(history: History) -> None:
-    line = f"{sys.executable} -m consumer audit replay --as jsonl | head -n 1"
+    line = f"{sys.executable} -m evaluation_cancel.consumer audit replay --as jsonl | head -n 1"
     child = await asyncio.create_subprocess_shell(
         line,
         env=environment(history.settings),

@@ -12,11 +12,11 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from consumer.audit.cli_explain import explained
-from consumer.audit.explain import Explanation
-from consumer.audit.explain_view import print_json, show
-from consumer.audit.settings import AuditSettings
-from tests.integration.consumer.audit.history import History, new_bucket
+from evaluation_cancel.consumer.audit.cli.explain import explained
+from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
+from evaluation_cancel.consumer.audit.explain.explain import Explanation
+from evaluation_cancel.consumer.audit.explain.view import print_json, show
+from tests.support.audit.history import History, new_bucket
 
 NOWHERE = "127.0.0.1:1"
 
@@ -152,7 +152,7 @@ async def test_everything_away_is_said_and_nothing_made_up(
 
 async def test_an_object_that_was_altered_is_passed_over_and_said(history: History, stand: Any) -> None:
     """In a bucket of its own, with one bad object among the good ones."""
-    from consumer.audit import parts  # noqa: PLC0415
+    from evaluation_cancel.consumer.audit.cli import wiring as parts  # noqa: PLC0415
 
     settings = history.settings.model_copy(update={"audit_bucket": await new_bucket(stand)})
     told = await story(history.settings, history.running)

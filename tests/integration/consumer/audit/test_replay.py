@@ -12,23 +12,23 @@ import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from consumer.audit.asked import Source
-from consumer.audit.facts import facts_of
-from consumer.audit.history import Piece
-from consumer.audit.replay_outputs import JsonLinesOutput
-from consumer.audit.replay_parquet import ParquetOutput
-from consumer.audit.replay_topic import ODD_HEADERS, REPLAYED, ProgressFile, TopicOutput
-from consumer.audit.selection import Selection
-from consumer.audit.settings import AuditSettings
-from consumer.errors import Refusal
-from consumer.event_producer import KafkaEventProducer
-from deploy.local.kafka import ensure_topics
-from deploy.local.stack import Stack
-from schemas.records import RawRecord
-from schemas.topics import TopicSpec
-from tests.integration.consumer.audit.history import History
-from tests.integration.consumer.audit.replaying import EVERYTHING, kept, replayed
-from tests.stand import unique
+from deploy.local.kafka.broker import ensure_topics
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.audit.cli.options import Source
+from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
+from evaluation_cancel.consumer.audit.history.facts import facts_of
+from evaluation_cancel.consumer.audit.history.history import Piece
+from evaluation_cancel.consumer.audit.history.selection import Selection
+from evaluation_cancel.consumer.audit.replay.outputs import JsonLinesOutput
+from evaluation_cancel.consumer.audit.replay.parquet import ParquetOutput
+from evaluation_cancel.consumer.audit.replay.topic import ODD_HEADERS, REPLAYED, ProgressFile, TopicOutput
+from evaluation_cancel.consumer.domain.errors import Refusal
+from evaluation_cancel.consumer.kafka.event_producer import KafkaEventProducer
+from evaluation_cancel.schemas.topics import TopicSpec
+from evaluation_cancel.schemas.wire.records import RawRecord
+from tests.support.audit.history import History
+from tests.support.audit.replaying import EVERYTHING, kept, replayed
+from tests.support.environment import unique
 
 SOURCES: tuple[Source, ...] = ("kafka", "archive")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from consumer.audit.selection import Selection
-from consumer.audit.settings import AuditSettings
-from deploy.local.stack import Stack
-from schemas.topics import MAX_MESSAGE_BYTES, Topics
-from tests.integration.consumer.audit.history import audit_settings
-from tests.integration.consumer.audit.replaying import Kept, kept, replayed
-from tests.stand import unique
-from tests.waiting import until
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
+from evaluation_cancel.consumer.audit.history.selection import Selection
+from evaluation_cancel.schemas.topics import MAX_MESSAGE_BYTES, Topics
+from tests.support.audit.history import audit_settings
+from tests.support.audit.replaying import Kept, kept, replayed
+from tests.support.environment import unique
+from tests.support.waiting import until
 
 
 async def test_a_range_that_begins_before_what_is_retained_says_so(

@@ -10,15 +10,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from consumer.audit import parts
-from consumer.audit.chain import Head
-from consumer.audit.findings import Findings
-from consumer.audit.verify import Verification, verify
-from tests.fakes.audit import MemoryStore
-from tests.integration.consumer.audit import tampering
-from tests.integration.consumer.audit.history import History
-from tests.integration.consumer.audit.tampering import data, events_links, links
-from tests.integration.consumer.audit.tampering_records import STOLEN
+from evaluation_cancel.consumer.audit.archive.chain import Head
+from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.verify.findings import Findings
+from evaluation_cancel.consumer.audit.verify.verify import Verification, verify
+from tests.support.audit import tampering
+from tests.support.audit.history import History
+from tests.support.audit.tampering import data, events_links, links
+from tests.support.audit.tampering_records import STOLEN
+from tests.support.fakes.audit import MemoryStore
 
 Heads = dict[tuple[str, int], Head]
 

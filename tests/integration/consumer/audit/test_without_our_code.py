@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.audit import MemoryStore
-from tests.integration.consumer.audit import tampering
-from tests.integration.consumer.audit.history import History, keys
+from tests.support.audit import tampering
+from tests.support.audit.history import History, keys
+from tests.support.fakes.audit import MemoryStore
 
 DOCS = Path(__file__).parents[4] / "docs" / "audit.md"
 

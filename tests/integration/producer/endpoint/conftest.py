@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local.issuer import Issuer, issuer
-from deploy.local.stack import Stack
-from tests.integration.producer.endpoint.service import Service, service
-from tests.stand import unique
+from deploy.local.services.issuer import Issuer, issuer
+from deploy.local.stand.stack import Stack
+from tests.support.environment import unique
+from tests.support.producer.service import Service, service
 
 
 @pytest.fixture(scope="session")

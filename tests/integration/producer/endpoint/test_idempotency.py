@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local.endpoint import endpoint
-from tests.integration.producer.endpoint.service import FAST, Service
-from tests.waiting import until
+from deploy.local.stand.endpoint import endpoint
+from tests.support.producer.service import FAST, Service
+from tests.support.waiting import until
 
 PROMPT = {"prefer": "wait=55"}
 

@@ -8,21 +8,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
-from consumer.migrations import schema
-from deploy.local.endpoint import reader_dsn, start_endpoint
-from deploy.local.issuer import Issuer, issuer
-from deploy.local.kafka import Kafka
-from deploy.local.kafka_memory import kafka_memory
-from deploy.local.kafka_real import kafka_real
-from deploy.local.plain_http import plain_client
-from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.postgres import Postgres, postgres
-from deploy.local.process import Child, Workspace, workspace
-from deploy.local.stack import Stack
-from schemas.kafka_settings import KafkaSettings
-from tests.integration.producer.endpoint.service import TEAM, Service, service
-from tests.stacks import chosen_stack
-from tests.waiting import until
+from deploy.local.kafka.broker import Kafka
+from deploy.local.kafka.memory import kafka_memory
+from deploy.local.kafka.real import kafka_real
+from deploy.local.processes.plain_http import plain_client
+from deploy.local.processes.ports import LOOPBACK, free_port
+from deploy.local.processes.process import Child, Workspace, workspace
+from deploy.local.services.issuer import Issuer, issuer
+from deploy.local.services.postgres import Postgres, postgres
+from deploy.local.stand.endpoint import reader_dsn, start_endpoint
+from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.migrations import schema
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
+from tests.support.producer.service import TEAM, Service, service
+from tests.support.stacks import chosen_stack
+from tests.support.waiting import until
 
 PROMPT = {"prefer": "wait=55"}
 SETTINGS = {"ENDPOINT_PUBLISH_TIMEOUT": "2", "ENDPOINT_POSTGRES_TIMEOUT": "1"}

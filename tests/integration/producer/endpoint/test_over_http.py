@@ -7,8 +7,8 @@ import sys
 import uuid
 from typing import Any
 
-from deploy.local.ports import LOOPBACK, free_port
-from tests.integration.producer.endpoint.service import TEAM, Service
+from deploy.local.processes.ports import LOOPBACK, free_port
+from tests.support.producer.service import TEAM, Service
 
 GOOD = ""
 """Stands for a token that is good."""
@@ -19,7 +19,7 @@ async def cancel(served: Service, *arguments: object, token: str | None = GOOD) 
     given = served.tokens.token("ada", [TEAM]) if token is GOOD else token
     secret = {} if given is None else {"EVALUATION_CANCEL_TOKEN": given}
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "producer", "cancel", "--json", "--url", served.url),
+        *(sys.executable, "-m", "evaluation_cancel.producer", "cancel", "--json", "--url", served.url),
         *map(str, arguments),
         env={**os.environ, **secret},
         stdout=asyncio.subprocess.PIPE,

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from consumer.migrations import schema, version
-from consumer.migrations.reader_role import READER_ROLE, VIEWS, make_role, role_sql
-from deploy.local.endpoint import reader_dsn
-from deploy.local.postgres import postgres
-from deploy.local.process import workspace
+from deploy.local.processes.process import workspace
+from deploy.local.services.postgres import postgres
+from deploy.local.stand.endpoint import reader_dsn
+from evaluation_cancel.consumer.migrations import schema, version
+from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE, VIEWS, make_role, role_sql
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.plain_http import plain_client
-from tests.integration.producer.endpoint.service import TEAM, Service
+from deploy.local.processes.plain_http import plain_client
+from tests.support.producer.service import TEAM, Service
 
 EXAMPLES = "25"
 LIMIT = 100.0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.endpoint.answers import Answer, answer, is_decided, is_ended, outcome_unknown
-from producer.endpoint.store import CommandSeen
-from tests.unit.producer.endpoint.rows import CANCELLATION, COMMAND, EVALUATION, asked, seen
+from evaluation_cancel.producer.endpoint.answers import Answer, answer, is_decided, is_ended, outcome_unknown
+from evaluation_cancel.producer.endpoint.store import CommandSeen
+from tests.support.producer.rows import CANCELLATION, COMMAND, EVALUATION, asked, seen
 
 ROWS = st.builds(
     seen,

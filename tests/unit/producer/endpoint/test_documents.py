@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from producer.app import application
+from evaluation_cancel.producer.app import application
 
 GIVEN = json.loads((Path(__file__).parent / "openapi-cancel.json").read_text())
 PATH = "/v1/evaluations/{evaluation_id}/cancel"
@@ -58,7 +58,11 @@ def test_every_operation_needs_a_bearer_token(ours: dict[str, Any]) -> None:
 
 def test_the_command_line_prints_it(ours: dict[str, Any]) -> None:
     printed = subprocess.run(
-        [sys.executable, "-m", "producer", "openapi"], capture_output=True, check=True, timeout=60, text=True
+        [sys.executable, "-m", "evaluation_cancel.producer", "openapi"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+        text=True,
     )
     assert json.loads(printed.stdout) == json.loads(json.dumps(ours))
 

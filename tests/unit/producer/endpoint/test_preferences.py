@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.endpoint.preferences import Preference, preference
+from evaluation_cancel.producer.endpoint.preferences import Preference, preference
 
 
 def of(*headers: str) -> Preference:

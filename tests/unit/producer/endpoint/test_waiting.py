@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from producer.endpoint.answers import is_ended
-from producer.endpoint.store import CommandSeen, StoreUnavailable
-from producer.endpoint.waiting import Waiting, WaitLimits
-from tests.unit.producer.endpoint.rows import seen
-from tests.waiting import until
+from evaluation_cancel.producer.endpoint.answers import is_ended
+from evaluation_cancel.producer.endpoint.store import CommandSeen, StoreUnavailable
+from evaluation_cancel.producer.endpoint.waiting import Waiting, WaitLimits
+from tests.support.producer.rows import seen
+from tests.support.waiting import until
 
 LIMITS = WaitLimits(waits=1000, waits_per_caller=1000, shortest_poll=0.01, longest_poll=0.02)
 LONG = 600.0

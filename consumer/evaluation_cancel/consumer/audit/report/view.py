@@ -1,0 +1,121 @@
+"""A report as tables on the terminal, and the words that its HTML page shares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evaluation_cancel.consumer.audit.history.wording import plain
+from evaluation_cancel.consumer.audit.report.plots import SHARES
+from evaluation_cancel.consumer.audit.report.report import Report, percentile
+
+OPEN: Final = "open at the end"
+"""Accepted in this time, and not ended in it."""
+_MOST: Final = 25
+"""Rows of a table by team or actor; the rest is summed up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """One table: a title, its columns, its rows of text."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def span(report: Report) -> str:
+    first = "" if report.first_at is None else f"; the first event is of {report.first_at:%Y-%m-%d %H:%M:%SZ}"
+    since = "the beginning" if report.since is None else f"{report.since:%Y-%m-%d %H:%M:%SZ}"
+    return f"{since} to {report.before:%Y-%m-%d %H:%M:%SZ}, from {report.source}{first}"
+
+
+def sheets(report: Report) -> list[Sheet]:
+    """All tables that have rows."""
+    found = [
+        _counted("Decisions", "decision", report.decisions),
+        _counted("Outcomes", "outcome", Counter({OPEN if n == "open" else n: c for n, c in report.outcomes.items()})),
+        _durations(report),
+        _crossed("By team", "team", report.teams, ("accepted", "cancelled", "failed")),
+        _crossed("By actor", "actor", report.actors, _decision_order(report)),
+        _counted("Failures", "code", report.failures),
+        _counted("Cleanups of artifacts", "state", report.cleanups),
+        _counted("Artifacts left over", "code", report.kept_codes),
+    ]
+    return [sheet for sheet in found if sheet.rows]
+
+
+def show(report: Report, console: Console) -> None:
+    console.print(Text(f"Cancellations, {span(report)}", style="bold"))
+    for sheet in sheets(report):
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for number, column in enumerate(sheet.columns):
+            table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        for row in sheet.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(Text(f"\n{sheet.title}", style="italic"))
+        console.print(table)
+    for remark in remarks(report):
+        console.print(remark)
+
+
+def remarks(report: Report) -> list[str]:
+    found = []
+    if not report.decisions and not report.outcomes.total():
+        found.append("There were no events in this time.")
+    if report.by_hand:
+        found.append(f"Closed by an operator's hand: {report.by_hand:,}.")
+    if report.not_understood:
+        found.append(f"Records that could not be understood and are not counted: {report.not_understood:,}.")
+    if report.decisions["joined"]:
+        found.append("Joined commands are told by the outcome that they share: by its time, and without who asked.")
+    return found
+
+
+def seconds(value: float | None, digits: int = 3) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.{3 if value < 1 else digits}f} s" if value < 100 else f"{value:,.0f} s"  # noqa: PLR2004
+
+
+def _counted(title: str, column: str, counts: Counter[str]) -> Sheet:
+    rows = [(plain(name), f"{count:,}") for name, count in counts.most_common() if count]
+    return Sheet(title=title, columns=(column, "count"), rows=rows)
+
+
+def _durations(report: Report) -> Sheet:
+    rows = []
+    for name, values in (("from acceptance", report.from_acceptance), ("from the request", report.from_request)):
+        ordered = sorted(values)
+        if ordered:
+            cells = [seconds(percentile(ordered, share)) for share, _ in SHARES]
+            rows.append((name, f"{len(ordered):,}", *cells, seconds(ordered[-1])))
+    columns = ("time to cancelled", "count", *(label for _, label in SHARES), "longest")
+    return Sheet(title="Time to cancelled", columns=columns, rows=rows)
+
+
+def _crossed(title: str, column: str, counts: Counter[tuple[str, str]], heads: Sequence[str]) -> Sheet:
+    totals: Counter[str] = Counter()
+    for (name, _), count in counts.items():
+        totals[name] += count
+    names = [name for name, _ in totals.most_common()]
+    rows = [(plain(n, 60), *(f"{counts[n, head]:,}" for head in heads)) for n in names[:_MOST]]
+    if len(names) > _MOST:
+        rest = (f"{sum(counts[n, head] for n in names[_MOST:]):,}" for head in heads)
+        rows.append((f"{len(names) - _MOST:,} more", *rest))
+    return Sheet(title=title, columns=(column, *heads), rows=rows)
+
+
+def _decision_order(report: Report) -> Sequence[str]:
+    return _ordered({decision for _, decision in report.actors})
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Acceptance first."""
+    return sorted(names, key=lambda name: (name != "accepted", name))

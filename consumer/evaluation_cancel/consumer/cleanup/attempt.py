@@ -1,0 +1,185 @@
+"""One attempt to clean up the artifacts of a cancelled evaluation: abort uploads, delete, list again until empty.
+
+Pure of SQL and of S3's ways: it speaks to the port of `s3/artifacts.py`, asks `deletable_keys.py` what may go, and says
+what came of it as a `CleanupOutcome`. Whatever cannot be deleted or looked at is said in the report, never passed
+over. Nothing here can delay or fail a cancellation: that is over by now. The loop is in `loop.py`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from evaluation_cancel.consumer.cleanup.deletable_keys import Territory, territory
+from evaluation_cancel.consumer.domain.cleanups import (
+    KEPT_IN_REPORT,
+    ClaimedCleanup,
+    Cleaned,
+    CleanupOutcome,
+    CleanupReport,
+    KeptObject,
+    RetryCleanup,
+)
+from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError, scrub
+from evaluation_cancel.consumer.s3.port import MOST_KEYS, Artifacts, StoredObject
+
+_PASSES = 5
+_MOST_FAILURES = 10_000
+_BACKOFF_CAP = 300.0
+
+
+class _LeaseUsedUpError(Exception):
+    """The next attempt goes on from here."""
+
+
+async def clean(row: ClaimedCleanup, artifacts: Artifacts, *, now: Callable[[], datetime]) -> CleanupOutcome:
+    """Deletes what may be deleted, as far as the lease reaches."""
+    land = territory(row.evaluation_id, bucket=row.bucket, prefix=row.prefix, request_key=row.request_key)
+    sweep = _Sweep(row=row, artifacts=artifacts, bucket=row.bucket or "", uploads=row.report.aborted_uploads)
+    if isinstance(land, str):
+        sweep.codes[land] += 1
+        return Cleaned(report=sweep.report(), state="partial")
+    try:
+        await sweep.run(land)
+    except _LeaseUsedUpError:
+        return sweep.again("continued", "the lease was used up", 0.0, now())
+    except Refusal as refusal:
+        sweep.codes[refusal.code] += 1
+        return Cleaned(report=sweep.report(), state="partial")
+    except TemporaryError as error:
+        return sweep.again(error.code, error.detail, retry_pause(row.errors, error.retry_after), now())
+    if sweep.unsettled:
+        code, count = sweep.unsettled.most_common(1)[0]
+        return sweep.again(code, f"{count} objects could not be deleted yet", retry_pause(row.errors), now())
+    return Cleaned(report=sweep.report(), state="partial" if sweep.codes or sweep.failed else "done")
+
+
+@dataclass(kw_only=True, slots=True)
+class _Sweep:
+    """What is known so far in this attempt; counts of deleted ones go on from earlier attempts."""
+
+    row: ClaimedCleanup
+    artifacts: Artifacts
+    bucket: str
+    uploads: int
+    deleted: int = 0
+    deleted_bytes: int = 0
+    versions: int | None = None
+    codes: Counter[str] = field(default_factory=Counter)
+    """What else is final: it makes the cleanup a partial one."""
+    unsettled: Counter[str] = field(default_factory=Counter)
+    """Of what the last pass could not delete but another may."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Keys that cannot be deleted, and why."""
+    kept: dict[str, str] = field(default_factory=dict)
+    kept_count: int = 0
+
+    async def run(self, land: Territory) -> None:
+        await self._abort_uploads(land)
+        for _ in range(_PASSES):
+            self.unsettled.clear()
+            self.kept.clear()
+            self.kept_count = 0
+            if not await self._pass(land):
+                break
+        else:
+            self.unsettled["not_empty"] += 1
+        if not self.unsettled:
+            await self._count_versions(land)
+
+    async def _abort_uploads(self, land: Territory) -> None:
+        """They show in no list of objects. Rights to see them are often missing: then it is said, no more."""
+        try:
+            async for page in self.artifacts.uploads(self.bucket, land.prefix):
+                for upload in page:
+                    if land.why_kept(upload.key) is None:
+                        self._may_write()
+                        await self.artifacts.abort(self.bucket, upload)
+                        self.uploads += 1
+        except (Refusal, TemporaryError) as error:
+            if isinstance(error, TemporaryError) and error.code != "not_implemented":
+                raise
+            self.codes[f"uploads_{error.code}"] += 1
+
+    async def _pass(self, land: Territory) -> bool:
+        """Deletes all that is there and may go. False if there was nothing to do."""
+        found = False
+        async for page in self.artifacts.objects(self.bucket, land.prefix):
+            doomed = [stored for stored in page if self._may_go(land, stored)]
+            for start in range(0, len(doomed), MOST_KEYS):
+                found = True
+                await self._delete(doomed[start : start + MOST_KEYS])
+            if len(self.failed) >= _MOST_FAILURES:
+                return False  # so many refusals are a refusal of the whole
+        return found
+
+    def _may_go(self, land: Territory, stored: StoredObject) -> bool:
+        why = land.why_kept(stored.key)
+        if why is None:
+            return stored.key not in self.failed
+        self.kept_count += 1
+        if len(self.kept) < KEPT_IN_REPORT:
+            self.kept[stored.key] = why
+        if why != "request_file":
+            self.codes[why] = 1
+        return False
+
+    async def _delete(self, doomed: Sequence[StoredObject]) -> None:
+        self._may_write()
+        answer = await self.artifacts.delete(self.bucket, [stored.key for stored in doomed])
+        undeleted = {failure.key: failure for failure in answer}
+        for stored in doomed:
+            failure = undeleted.get(stored.key)
+            if failure is None:
+                self.deleted += 1
+                self.deleted_bytes += stored.size
+            elif failure.final:
+                self.failed[stored.key] = failure.code
+            else:
+                self.unsettled[failure.code] += 1
+
+    async def _count_versions(self, land: Territory) -> None:
+        """On a versioned bucket a delete only hides; what it hides is still stored and still costs."""
+        count = 0
+        try:
+            async for keys in self.artifacts.old_versions(self.bucket, land.prefix):
+                count += sum(land.why_kept(key) is None for key in keys)
+        except (Refusal, TemporaryError):
+            return
+        self.versions = count
+
+    def _may_write(self) -> None:
+        if time.monotonic() >= self.row.deadline:
+            raise _LeaseUsedUpError
+
+    def again(self, code: str, detail: str, retry_in: float, moment: datetime) -> CleanupOutcome:
+        """Another attempt, unless the cleanup's own deadline has passed."""
+        if moment < self.row.deadline_at:
+            return RetryCleanup(report=self.report(), code=code, detail=detail, retry_in=retry_in)
+        self.codes["deadline"] += 1
+        self.codes[code] += 1
+        return Cleaned(report=self.report(), state="partial")
+
+    def report(self) -> CleanupReport:
+        before = self.row.report
+        sample = [*self.kept.items(), *self.failed.items()][:KEPT_IN_REPORT]
+        return CleanupReport(
+            deleted_count=before.deleted_count + self.deleted,
+            deleted_bytes=before.deleted_bytes + self.deleted_bytes,
+            kept_count=self.kept_count,
+            failed_count=len(self.failed) + self.unsettled.total(),
+            kept=tuple(KeptObject(key=scrub(key), why=why) for key, why in sample),
+            failed_codes=dict(self.codes + Counter(self.failed.values()) + self.unsettled),
+            aborted_uploads=self.uploads,
+            versions_retained=self.versions,
+        )
+
+
+def retry_pause(errors: int, retry_after: float | None = None) -> float:
+    """Full jitter under an exponential cap, and never sooner than the store asked for."""
+    longest = min(_BACKOFF_CAP, 2.0 ** min(errors + 1, 30))
+    return max(random.uniform(longest / 20, longest), retry_after or 0.0)  # noqa: S311  # jitter, not a secret

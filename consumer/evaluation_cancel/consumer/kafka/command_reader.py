@@ -1,0 +1,189 @@
+"""Reads the commands topic in a consumer group: positions from Postgres, offsets committed by hand, bounded stops.
+
+The members of the group share the partitions (cooperative rebalancing is not to be had in aiokafka). Which offset to
+begin at is the lower of Postgres' and Kafka's: a database restored from a backup asks again for what it lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.runtime.backoff import Pauses
+from evaluation_cancel.schemas.wire.codec import RawRecord
+from evaluation_cancel.schemas.wire.headers_decoder import install
+
+_log = structlog.get_logger(__name__)
+
+_NEVER_LEAVE_MS: Final = 24 * 60 * 60 * 1000
+"""Heartbeats say that we live; while Postgres is away we keep our partitions, however long that takes."""
+_CALL_TIMEOUT: Final = 5.0
+"""Seconds for a commit or a look-up, which have no deadline of their own in aiokafka."""
+
+
+class KafkaCommandReader:
+    """One member of the group. Made once; `start` makes a new client each time."""
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        group_id: str,
+        client_settings: Mapping[str, Any],
+        isolation_level: str,
+        batch: int,
+        poll_ms: int,
+        saved_offsets: Callable[[], Awaitable[dict[int, int]]],
+    ) -> None:
+        self._topic = topic
+        self._group_id = group_id
+        self._client_settings = client_settings
+        self._isolation_level = isolation_level
+        self._batch = batch
+        self._poll_ms = poll_ms
+        self._saved_offsets = saved_offsets
+        self._client: AIOKafkaConsumer | None = None
+        self._assignment = _Assignment()
+
+    async def start(self) -> None:
+        """Joins the group; waits for the broker for as long as it takes."""
+        install()
+        pauses = Pauses()
+        while True:
+            self._assignment = _Assignment()  # what an earlier client was assigned means nothing to this one
+            self._client = self._new_client()
+            try:
+                await self._client.start()
+            except KafkaConnectionError as error:
+                await self._stop_client()
+                failure = TemporaryError("kafka_unavailable", str(error))
+                await pauses.after(failure, "Kafka cannot be reached.", action="kafka_unavailable")
+            else:
+                self._client.subscribe([self._topic], listener=self._assignment)
+                return
+
+    def _new_client(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            group_id=self._group_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level=self._isolation_level,
+            max_poll_interval_ms=_NEVER_LEAVE_MS,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=1_000,
+            rebalance_timeout_ms=30_000,
+            retry_backoff_ms=500,
+            fetch_max_bytes=16 * 1024 * 1024,
+            max_partition_fetch_bytes=2 * 1024 * 1024,
+            **self._client_settings,
+        )
+
+    async def read(self) -> tuple[Sequence[RawRecord], Mapping[tuple[str, int], int]]:
+        client = self._running()
+        self._assignment.nothing_in_hand.set()
+        fetched = await client.getmany(timeout_ms=self._poll_ms, max_records=self._batch)
+        try:
+            new = await self._go_to_positions()
+        except TemporaryError:
+            # What has just been fetched is not handed on, so those partitions are to be read again as well.
+            self._assignment.new |= set(fetched)
+            raise
+        records: list[RawRecord] = []
+        next_offsets: dict[tuple[str, int], int] = {}
+        for partition, messages in fetched.items():
+            if partition in new or not messages:
+                continue  # read from a position that was not ours to choose; it comes again
+            records += [RawRecord.of(m) for m in messages]
+            next_offsets[partition.topic, partition.partition] = messages[-1].offset + 1
+        if records:
+            self._assignment.nothing_in_hand.clear()
+        return records, next_offsets
+
+    async def _go_to_positions(self) -> set[TopicPartition]:
+        """Seeks in partitions that have just been assigned; gives them."""
+        new, self._assignment.new = self._assignment.new, set()
+        if not new:
+            return new
+        try:
+            saved = await self._saved_offsets()
+            for partition in new:
+                # One that has gone to somebody else meanwhile must not keep the others from their positions.
+                with suppress(IllegalStateError):
+                    await self._seek(partition, saved.get(partition.partition, 0))
+        except BaseException:
+            self._assignment.new |= new
+            raise
+        return new
+
+    async def _seek(self, partition: TopicPartition, saved: int) -> None:
+        client = self._running()
+        committed = await asyncio.wait_for(client.committed(partition), _CALL_TIMEOUT)
+        first = (await asyncio.wait_for(client.beginning_offsets([partition]), _CALL_TIMEOUT))[partition]
+        position = saved if committed is None else min(saved, committed)
+        if 0 < position < first:
+            _log.error(
+                "Commands were deleted from their topic before they were read; their senders have had no answer.",
+                action="commands_lost_to_retention",
+                topic=partition.topic,
+                partition=partition.partition,
+                from_offset=position,
+                to_offset=first - 1,
+            )
+        client.seek(partition, max(position, first))
+
+    async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
+        offsets = {TopicPartition(*partition): offset for partition, offset in next_offsets.items()}
+        try:
+            await asyncio.wait_for(self._running().commit(offsets), _CALL_TIMEOUT)
+        except (CommitFailedError, IllegalStateError):
+            _log.info("A partition has gone to somebody else; its commands are known there.", action="commit_lost")
+        except (KafkaError, TimeoutError) as error:
+            detail = str(error) or type(error).__name__
+            _log.warning("Kafka did not take the offsets; they are in Postgres.", action="commit_failed", detail=detail)
+        finally:
+            self._assignment.nothing_in_hand.set()
+
+    async def stop(self) -> None:
+        self._assignment.nothing_in_hand.set()
+        await self._stop_client()
+
+    async def _stop_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            # stop() can hang while the broker is away, and can raise CancelledError of its own making around an outage.
+            stopping = asyncio.ensure_future(client.stop())
+            with suppress(KafkaError, OSError):
+                await asyncio.wait([stopping], timeout=_CALL_TIMEOUT)
+            if not stopping.done():
+                stopping.cancel()
+
+    def _running(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            raise TemporaryError("not_started", "the reader is not started")
+        return self._client
+
+
+class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Notes what was assigned; lets a batch in hand be committed before its partitions go."""
+
+    def __init__(self) -> None:
+        self.new: set[TopicPartition] = set()
+        self.nothing_in_hand = asyncio.Event()
+        """Set while no batch is in hand."""
+        self.nothing_in_hand.set()
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        self.new -= set(revoked)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CALL_TIMEOUT):
+                await self.nothing_in_hand.wait()
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        self.new |= set(assigned)

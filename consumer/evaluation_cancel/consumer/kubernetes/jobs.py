@@ -1,0 +1,184 @@
+"""The port of `port.py` on a real Kubernetes API server.
+
+It knows paths, bodies and what an answer says; how requests travel is in `client.py`, what the facts prove in
+`teardown/attempt.py`. Everything of a DELETE goes into its body, because the body wins over the query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from evaluation_cancel.consumer.domain.cancellations import JobFinished
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.kubernetes.client import METADATA_ONLY, Answer, ExpiredError, KubernetesCalls
+from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, Job, Pod, of_evaluation
+
+JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
+JOB = JOBS + "/{name}"
+ALL_JOBS = "/apis/batch/v1/jobs"
+PODS = "/api/v1/namespaces/{namespace}/pods"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_PAGE = "500"
+_RESTARTS = 3
+_FINISHED: dict[str, JobFinished] = {"Complete": "succeeded", "Failed": "failed"}
+
+
+class KubernetesJobs:
+    """One cluster's Jobs, through the one connection pool of `calls`."""
+
+    def __init__(self, calls: KubernetesCalls, namespaces: Sequence[str] = ()) -> None:
+        """No `namespaces` means all, if rights allow."""
+        self.calls = calls
+        self._namespaces = namespaces
+
+    async def get(self, namespace: str, name: str) -> Job | None:
+        answer = await self.calls.call("GET", JOB, names=_names(namespace, name))
+        if answer.status == 404:  # noqa: PLR2004
+            _must_name_the_job(answer, name)
+            return None
+        found = answer.json()
+        if found.get("kind") != "Job":
+            raise TemporaryError("not_kubernetes", f"a {found.get('kind')} came back for a Job")
+        return parse_job(found)
+
+    async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:
+        items = await self._list(JOBS, namespace, of_evaluation(evaluation_id), accept="application/json")
+        return [parse_job(item) for item in items]
+
+    async def labelled(self) -> list[Job]:
+        """All Jobs that carry an evaluation's label, in the chosen namespaces; their specs are not asked for."""
+        spaces = self._namespaces or ("",)
+        pages = [
+            await self._list(JOBS if space else ALL_JOBS, space, EVALUATION_LABEL, accept=METADATA_ONLY)
+            for space in spaces
+        ]
+        return [parse_job(item) for page in pages for item in page]
+
+    async def delete(self, namespace: str, name: str, uid: str) -> bool:
+        answer = await self.calls.call(
+            "DELETE",
+            JOB,
+            names=_names(namespace, name),
+            body={
+                "kind": "DeleteOptions",
+                "apiVersion": "v1",
+                "propagationPolicy": "Foreground",
+                "preconditions": {"uid": uid},
+            },
+        )
+        if answer.status == 404:  # noqa: PLR2004
+            _must_name_the_job(answer, name)
+            return False
+        if answer.status == 409:  # noqa: PLR2004
+            return await self._is_still_there(namespace, name, uid, answer)
+        return True
+
+    async def pods(self, namespace: str, selector: str) -> list[Pod]:
+        items = await self._list(PODS, namespace, selector, accept=METADATA_ONLY)
+        return [parse_pod(item) for item in items]
+
+    async def close(self) -> None:
+        await self.calls.close()
+
+    async def _is_still_there(self, namespace: str, name: str, uid: str, conflict: Answer) -> bool:
+        """A conflict is mostly about the uid, and then our Job is gone; ask rather than read its message."""
+        current = await self.get(namespace, name)
+        if current is None or current.uid != uid:
+            return False
+        raise TemporaryError("conflict", conflict.message())
+
+    async def _list(self, path: str, namespace: str, selector: str, *, accept: str) -> list[dict[str, Any]]:
+        """Every page of a consistent list; one whose snapshot expires half-way starts anew."""
+        for _ in range(_RESTARTS):
+            try:
+                return await self._pages(path, namespace, selector, accept)
+            except ExpiredError:
+                continue
+        raise TemporaryError("expired", "the list expired before its end, again and again")
+
+    async def _pages(self, path: str, namespace: str, selector: str, accept: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        proceed = ""
+        while True:
+            # No resourceVersion: only that is answered from the present state.
+            query = [("limit", _PAGE)]
+            if selector:
+                query.append(("labelSelector", selector))
+            if proceed:
+                query.append(("continue", proceed))
+            answer = await self.calls.call("GET", path, names={"namespace": namespace}, query=query, accept=accept)
+            page = list_page(answer)
+            items.extend(page["items"] or ())
+            proceed = page["metadata"].get("continue") or ""
+            if not proceed:
+                return items
+
+
+def list_page(answer: Answer) -> dict[str, Any]:
+    """A list's page; whatever is not one must never pass for an empty list."""
+    page = answer.json()
+    if (
+        answer.status != 200  # noqa: PLR2004
+        or not str(page.get("kind", "")).endswith("List")
+        or not isinstance(page.get("items") or [], list)
+        or "items" not in page
+        or not isinstance(page.get("metadata"), dict)
+    ):
+        raise TemporaryError("not_kubernetes", f"answer {answer.status} is not a list")
+    return page
+
+
+def _names(namespace: str, name: str) -> dict[str, str]:
+    """An empty name would mean every Job of the namespace, and dots another place."""
+    if not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
+        raise TemporaryError("invalid_name", f"{namespace!r}, {name!r} cannot be the name of a Job")
+    return {"namespace": namespace, "name": name}
+
+
+def _must_name_the_job(answer: Answer, name: str) -> None:
+    """A proxy's 404, or one for a missing API group, says nothing about the Job."""
+    status = answer.status_object() or {}
+    details = status.get("details")
+    if status.get("reason") != "NotFound" or not isinstance(details, dict) or details.get("name") != name:
+        raise TemporaryError("not_kubernetes", answer.message())
+
+
+def parse_job(item: dict[str, Any]) -> Job:
+    """The few fields that matter, out of what may be a megabyte."""
+    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    requested = metadata.get("deletionTimestamp")
+    return Job(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        evaluation_id=(metadata.get("labels") or {}).get(EVALUATION_LABEL),
+        finished=next(_finished(status), None),
+        owned_by=_owner(metadata),
+        suspended=bool(spec.get("suspend")),
+        manual_selector=bool(spec.get("manualSelector")),
+        deletion_requested_at=datetime.fromisoformat(requested) if requested else None,
+        finalizers=tuple(metadata.get("finalizers") or ()),
+    )
+
+
+def parse_pod(item: dict[str, Any]) -> Pod:
+    metadata = item["metadata"]
+    owners = (o["uid"] for o in metadata.get("ownerReferences") or () if o.get("controller"))
+    return Pod(name=metadata["name"], uid=metadata["uid"], owner_uid=next(owners, None))
+
+
+def _finished(status: dict[str, Any]) -> Iterator[JobFinished]:
+    for condition in status.get("conditions") or ():
+        if condition.get("status") == "True" and condition.get("type") in _FINISHED:
+            yield _FINISHED[condition["type"]]
+
+
+def _owner(metadata: dict[str, Any]) -> str | None:
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") != "CronJob":
+            return f"{owner.get('kind')}/{owner.get('name')}"
+    return None

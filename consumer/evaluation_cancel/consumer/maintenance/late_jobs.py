@@ -1,0 +1,118 @@
+"""Takes down Jobs that appeared after their evaluation was cancelled: an orchestrator did not ask, or asked too soon.
+
+A slow sweep over the labelled Jobs of each cluster, beside the teardown. The outcome of the cancellation was published
+long ago and does not change; what was found is recorded with it before the Job is deleted, so that a crash in between
+leaves a trace too many and never one too few. Safe to run in several processes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from evaluation_cancel.consumer.domain.errors import CancellationError
+from evaluation_cancel.consumer.kubernetes.port import Job
+from evaluation_cancel.consumer.sql import cancellation_errors
+from evaluation_cancel.consumer.sql.database import Database
+
+_log = structlog.get_logger(__name__)
+
+
+class LabelledJobs(Protocol):
+    """What the sweep asks of one cluster."""
+
+    async def labelled(self) -> list[Job]:
+        """All Jobs that carry an evaluation's label, without their specs."""
+
+    async def delete(self, namespace: str, name: str, uid: str) -> bool:
+        """Ask for that very Job to be deleted, its pods first."""
+
+
+class LateJobs:
+    """The loop; `every` is in seconds."""
+
+    def __init__(self, *, database: Database, clusters: Mapping[str, LabelledJobs], every: float = 60.0) -> None:
+        self._database = database
+        self._clusters = clusters
+        self._every = every
+        self._stopping = asyncio.Event()
+        self.progressed_at = time.monotonic()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            for name, jobs in self._clusters.items():
+                await self._sweep(name, jobs)
+            self.progressed_at = time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await self._stopping.wait()
+
+    async def _sweep(self, cluster: str, jobs: LabelledJobs) -> None:
+        """One cluster. Its outage is no concern of the others, nor is one Job that may not be deleted."""
+        try:
+            late = await self.late(await jobs.labelled())
+        except CancellationError as error:
+            _tell_skipped(cluster, error)
+            return
+        for job, evaluation_id, cancellation_id in late:
+            try:
+                await self._take_down(cluster, jobs, job, evaluation_id, cancellation_id)
+            except CancellationError as error:
+                _tell_skipped(cluster, error, job=f"{job.namespace}/{job.name}")
+
+    async def late(self, found: Sequence[Job]) -> list[tuple[Job, UUID, UUID]]:
+        """Those whose evaluation has been cancelled, with its id and the cancellation's."""
+        candidates = {(job, identity) for job in found if (identity := _evaluation(job)) is not None}
+        if not candidates:
+            return []
+        async with self._database.connection() as tx:
+            ended = await cancellation_errors.that_cancelled(tx, sorted({identity for _, identity in candidates}))
+        return [(job, identity, ended[identity]) for job, identity in candidates if identity in ended]
+
+    async def _take_down(
+        self, cluster: str, jobs: LabelledJobs, job: Job, evaluation_id: UUID, cancellation_id: UUID
+    ) -> None:
+        async with self._database.connection() as tx:
+            detail = f"Job {job.namespace}/{job.name} ({job.uid}) ran after the evaluation was cancelled; deleted"
+            await cancellation_errors.remember_late_job(tx, cancellation_id, detail)
+        await jobs.delete(job.namespace, job.name, job.uid)
+        _log.warning(
+            "A Job that appeared after its evaluation was cancelled is taken down.",
+            action="late_job",
+            cluster=cluster,
+            namespace=job.namespace,
+            job=job.name,
+            uid=job.uid,
+            evaluation_id=str(evaluation_id),
+            cancellation_id=str(cancellation_id),
+        )
+
+
+def _evaluation(job: Job) -> UUID | None:
+    """Whose Job this is; None when that cannot be told, or it is on its way out, or would be created again."""
+    if job.deletion_requested_at is not None or job.owned_by is not None:
+        return None
+    try:
+        return UUID(job.evaluation_id or "")
+    except ValueError:
+        return None
+
+
+def _tell_skipped(cluster: str, error: CancellationError, **ids: str) -> None:
+    _log.warning(
+        "The sweep for late Jobs did not get through.",
+        action="late_jobs_skipped",
+        cluster=cluster,
+        code=error.code,
+        detail=error.detail,
+        **ids,
+    )

@@ -1,0 +1,108 @@
+"""The slow sweep: commands left undecided, what nobody claims, and retention.
+
+Expired claims need no sweeping: a row whose lease has ended is due again. Jobs that appear late are `late_jobs.py`'s.
+Every step is one set-based statement or one transaction, safe to run in several processes at once and to be killed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from evaluation_cancel.consumer.intake.decide import Decide, Decided
+from evaluation_cancel.consumer.sql import reads, retention
+from evaluation_cancel.consumer.sql.database import Database
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepLimits:
+    """How often and how much."""
+
+    poll: float = 0.5
+    """Seconds between looks at undecided commands: how long one waits for a lock that somebody held."""
+    every: float = 60.0
+    """Seconds between looks for what nobody claims and what is to be forgotten."""
+    silence: float = 600.0
+    """Seconds between two lines about what nobody claims."""
+    batch: int = 1000
+    inbox_days: int = 30
+    """Longer than any topic keeps a command, so that a duplicate is known for as long as it can come."""
+    outbox_days: int = 30
+
+
+class Reconcile:
+    """The loop; `decided` is told of left-over commands as intake tells of new ones."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        decide: Decide,
+        decided: Callable[[Decided, int], None],
+        limits: SweepLimits | None = None,
+    ) -> None:
+        self._database = database
+        self._decide = decide
+        self._decided = decided
+        self._limits = limits or SweepLimits()
+        self._stopping = asyncio.Event()
+        self.progressed_at = time.monotonic()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Sweeps until stopped. Raises `TemporaryError`: run it again after a pause."""
+        swept_at = 0.0
+        look_at = time.monotonic() + self._limits.every  # after an outage much is due that will be claimed in a moment
+        while not self._stopping.is_set():
+            await self._decide_left_over()
+            if time.monotonic() - swept_at > self._limits.every:
+                swept_at = time.monotonic()
+                await self._forget()
+            if time.monotonic() > look_at:
+                told = await self._tell_unclaimed()
+                look_at = time.monotonic() + (self._limits.silence if told else self._limits.every)
+            self.progressed_at = time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.poll):
+                    await self._stopping.wait()
+
+    async def _decide_left_over(self) -> None:
+        decided = await self._decide.left_over(self._limits.batch)
+        if decided.counts:
+            self._decided(decided, 0)
+
+    async def _tell_unclaimed(self) -> bool:
+        async with self._database.connection() as tx:
+            unclaimed = await reads.unclaimed(tx)
+        if unclaimed:
+            _log.warning(
+                "Cancellations have been due for minutes: no running consumer claims those of these clusters.",
+                action="unclaimed",
+                clusters={name or "none": count for name, count in unclaimed.items()},
+            )
+        return bool(unclaimed)
+
+    async def _forget(self) -> None:
+        """Deletes what is older than its retention, a batch at a time. Cancellations are kept: they are the record."""
+        batch = self._limits.batch * 10
+        async with self._database.transaction() as tx:
+            commands = await retention.forget_commands(tx, timedelta(days=self._limits.inbox_days), batch)
+        async with self._database.transaction() as tx:
+            messages = await retention.forget_messages(tx, timedelta(days=self._limits.outbox_days), batch)
+        if commands or messages:
+            _log.info(
+                "History older than its retention was deleted.",
+                action="retention",
+                commands=commands,
+                messages=messages,
+            )

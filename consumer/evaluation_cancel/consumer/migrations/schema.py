@@ -1,0 +1,66 @@
+"""Brings a database to this version's schema, or prints the SQL for somebody else to run.
+
+The revisions are in `versions/`; the functions and triggers on the evaluations table, made anew each time from the
+mapping, in `evaluations.py`. Whether a database is at this version's schema is told by `version.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable, evaluations_sql
+
+_CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS evaluation_cancel"
+# Two replicas may be started at once: the second waits, and then finds nothing to do.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(7226403512)"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def upgrade(dsn: str, mapping: EvaluationsTable | None = None) -> None:
+    """Brings the schema to the newest revision and makes the functions and triggers of the evaluations table anew.
+
+    All in one transaction: it is there as a whole or not at all. Safe to run beside running consumers of this version.
+    Raises the driver's error.
+    """
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade, mapping or EvaluationsTable())
+    except DBAPIError as error:
+        raise error.driver_exception from error
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, mapping: EvaluationsTable) -> None:
+    connection.execute(text(_ONE_AT_A_TIME))
+    connection.execute(text(_CREATE_SCHEMA))
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    for statement in evaluations_sql(mapping):
+        connection.exec_driver_sql(statement)
+
+
+def sql(mapping: EvaluationsTable | None = None) -> str:
+    """Everything `upgrade` would run on an empty database, as one script."""
+    out = io.StringIO()
+    config = _config()
+    config.output_buffer = out
+    command.upgrade(config, "head", sql=True)
+    functions = ";\n".join(s.strip() for s in evaluations_sql(mapping or EvaluationsTable()))
+    return f"{_CREATE_SCHEMA};\n{out.getvalue()}\nBEGIN;\n{functions};\nCOMMIT;\n"

@@ -1,0 +1,183 @@
+"""Publishes what the outbox holds: one leader, at most one message of a key at a time, marked only when acknowledged.
+
+A crash between acknowledgement and mark publishes a message again, byte for byte and with the same id and sequence;
+downstream ignores what it has seen. The SQL is in `sql/outbox.py`, the producer's handling in
+`kafka/event_producer.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.domain.events import DEAD_LETTER
+from evaluation_cancel.consumer.domain.messages import unpack_headers
+from evaluation_cancel.consumer.outbox.ports import EventProducer, Record, Refused, SendResult, Sent, Unresolved
+from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.sql import outbox
+from evaluation_cancel.consumer.sql.database import Database, Transaction
+
+_LEASE_NAME = "outbox"
+_PAGES = 5
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayLimits:
+    """How much and how often."""
+
+    batch: int = 2000
+    """Messages a round. More at once is cheaper, and waits longer for the slowest of them."""
+    poll: float = 0.1
+    """Seconds between the leader's rounds when nothing nudges: what other processes wrote waits for it that long."""
+    standby: float = 0.5
+    """Seconds between the looks of those that do not lead."""
+    lease: timedelta = timedelta(seconds=15)
+    """How long others wait for a leader that has vanished."""
+    sending: timedelta = timedelta(seconds=8)
+    """How long the producer takes for a round at most; the lease outlasts it."""
+    retry_parked: timedelta = timedelta(minutes=5)
+    """Until a refused message is tried again."""
+
+
+class Relay:
+    """The loop. Only the holder of the lease publishes; the others look in from time to time."""
+
+    def __init__(
+        self, *, database: Database, producer: EventProducer, holder: str, limits: RelayLimits | None = None
+    ) -> None:
+        self._database = database
+        self._producer = producer
+        self._holder = holder
+        self._limits = limits or RelayLimits()
+        self._nudged = asyncio.Event()
+        self._stopping = False
+        self._quiet = Quiet()
+        self._epoch: int | None = None
+        self._held_until = 0.0
+        self._unparked_at = 0.0
+        self.progressed_at = time.monotonic()
+        """When a round last went through, for the health check."""
+        self.published = 0
+
+    def nudge(self) -> None:
+        """There may be something to publish."""
+        self._nudged.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Rounds until stopped, then gives up leadership. Raises `TemporaryError`: run it again after a pause."""
+        while not self._stopping:
+            self._nudged.clear()
+            if not await self._hold() or not await self.round():
+                await self._wait()
+        await self._release()
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.standby if self._epoch is None else self._limits.poll):
+                await self._nudged.wait()
+
+    async def _hold(self) -> bool:
+        """Takes the lease, or prolongs it unless it outlasts whatever is sent now."""
+        now = time.monotonic()
+        lease = self._limits.lease.total_seconds()
+        if self._epoch is None or now > self._held_until - max(lease / 2, self._limits.sending.total_seconds()):
+            async with self._database.connection() as tx:
+                self._epoch = await outbox.hold_lease(tx, _LEASE_NAME, self._holder, self._limits.lease)
+            self._held_until = now + lease
+        self.progressed_at = time.monotonic()
+        return self._epoch is not None
+
+    async def _release(self) -> None:
+        if self._epoch is not None:
+            async with self._database.connection() as tx:
+                await outbox.release_lease(tx, _LEASE_NAME, self._holder)
+            self._epoch = None
+
+    async def round(self) -> bool:
+        """Publishes the oldest message of each key, as many as one round takes. True if there may be more."""
+        epoch = self._epoch
+        rows = await self._choose()
+        if not rows:
+            return False
+        if not await self._hold() or self._epoch != epoch:
+            return False  # choosing took so long that somebody else led meanwhile, and has sent these
+        results = await self._producer.send([_record(row) for row in rows])
+        await self._mark(rows, results)
+        return True
+
+    async def _choose(self) -> list[Mapping[str, Any]]:
+        """The oldest row of each key. A key with many rows is passed over once one of them is taken."""
+        chosen: dict[bytes | int, Mapping[str, Any]] = {}
+        after = 0
+        async with self._database.transaction() as tx:
+            await self._unpark(tx)
+            without = await outbox.parked_keys(tx)
+            for _ in range(_PAGES):
+                page = await outbox.oldest(tx, list(without), after, self._limits.batch)
+                for row in page:
+                    if chosen.setdefault(row["waits_with"] or row["id"], row) is not row:
+                        without.add(row["waits_with"])
+                if len(page) < self._limits.batch or len(chosen) * 2 > self._limits.batch:
+                    break
+                after = page[-1]["id"]
+        return list(chosen.values())
+
+    async def _unpark(self, tx: Transaction) -> None:
+        if time.monotonic() - self._unparked_at > self._limits.retry_parked.total_seconds():
+            await outbox.unpark(tx, self._limits.retry_parked)
+            self._unparked_at = time.monotonic()
+
+    async def _mark(self, rows: Sequence[Mapping[str, Any]], results: Sequence[SendResult]) -> None:
+        sent = [row["id"] for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
+        refused = [(row, r) for row, r in zip(rows, results, strict=True) if isinstance(r, Refused)]
+        unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
+        try:
+            await self._write_down(sent, refused)
+        finally:
+            if unresolved is not None:  # even when nothing can be marked: this producer must not send it again
+                await self._producer.renew()
+        if unresolved is not None:
+            raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
+
+    async def _write_down(self, sent: Sequence[int], refused: Sequence[tuple[Mapping[str, Any], Refused]]) -> None:
+        epoch = self._epoch or 0
+        async with self._database.transaction() as tx:
+            if sent:
+                self.published += await outbox.published(tx, sent, epoch)
+            for row, result in refused:
+                await outbox.park(tx, row["id"], epoch, result.code, result.detail)
+        for row, result in refused:
+            self._tell_parked(row, result)
+
+    def _tell_parked(self, row: Mapping[str, Any], result: Refused) -> None:
+        held_back = self._quiet.allow(result.code)  # a missing right refuses thousands at once
+        if held_back is not None:
+            _log.error(
+                "The broker refuses a message; it is set aside and its key waits.",
+                action="message_parked",
+                event_id=str(row["event_id"]),
+                type=row["type"],
+                code=result.code,
+                detail=result.detail,
+                held_back=held_back,
+            )
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    headers = unpack_headers(row["headers"])
+    if row["type"] != DEAD_LETTER:
+        headers.append(("ce_sequence", b"%d" % row["sequence"]))
+    return row["topic"], row["key"], row["value"], headers

@@ -1,0 +1,29 @@
+"""The service's log: what client libraries may say in it, which is a line now and then."""
+
+from __future__ import annotations
+
+import logging
+
+from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.schemas.log_lines import write_json_lines
+
+_NOISY = ("aiokafka", "kubernetes_asyncio", "aiobotocore", "botocore", "asyncio", "aiohttp")
+
+
+class _OncePerSecond(logging.Filter):
+    """A client whose broker is away writes thousands of lines a second; one of each kind tells as much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet = Quiet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        held_back = self._quiet.allow(record.name.partition(".")[0])
+        if held_back:
+            record.msg = f"{record.msg} (and {held_back} more lines held back)"
+        return held_back is not None
+
+
+def configure(level: str) -> None:
+    """Once, from the composition root."""
+    write_json_lines(level, libraries=dict.fromkeys(_NOISY, logging.WARNING), passing=_OncePerSecond())

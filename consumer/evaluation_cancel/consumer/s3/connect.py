@@ -1,0 +1,70 @@
+"""Opens the one S3 client of a process, with bounded waiting and the odd habits that some stores ask for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evaluation_cancel.consumer.s3.artifacts import S3Artifacts
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class S3Access:
+    """Where the store is and how it likes to be spoken to. What is None comes from the usual AWS sources."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+    path_style: bool = False
+    """Bucket in the path, not in the host name."""
+    content_md5: bool = False
+    """Send Content-MD5 with each delete, which some stores demand and botocore no longer does by itself."""
+    connect_timeout: float = 3.0
+    read_timeout: float = 10.0
+    tries: int = 2
+    """The client's own, within one call; the cleanup's retries are in Postgres."""
+    connections: int = 32
+
+
+@asynccontextmanager
+async def connect(access: S3Access) -> AsyncIterator[S3Artifacts]:
+    """Open for as long as the context lasts; nothing is sent by opening it."""
+    async with open_client(access) as client:
+        yield S3Artifacts(client)
+
+
+@asynccontextmanager
+async def open_client(access: S3Access) -> AsyncIterator[S3Client]:
+    """The bare client, for whoever asks other things of the store."""
+    # Slow to load, and of no use to a process without cleanup or archive.
+    import aioboto3  # noqa: PLC0415
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+
+    config = AioConfig(
+        connect_timeout=access.connect_timeout,
+        read_timeout=access.read_timeout,
+        retries={"mode": "standard", "total_max_attempts": access.tries},
+        max_pool_connections=access.connections,
+        s3={"addressing_style": "path" if access.path_style else "auto"},
+    )
+    session = aioboto3.Session(
+        aws_access_key_id=access.access_key, aws_secret_access_key=access.secret_key, region_name=access.region
+    )
+    async with session.client("s3", endpoint_url=access.endpoint_url, config=config) as client:
+        if access.content_md5:
+            client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+        yield client
+
+
+def _add_content_md5(request: Any, **_: Any) -> None:
+    """Before signing, so that the signature covers it."""
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")

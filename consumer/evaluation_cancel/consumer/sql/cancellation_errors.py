@@ -1,0 +1,71 @@
+"""What went wrong on the way of a cancellation, and Jobs that came after its end: kept for its story, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from evaluation_cancel.consumer.sql.database import Transaction, fetch
+
+# Bounded: from the twentieth on, the latest takes the last place and counts how many it stands for.
+REMEMBER_ERRORS = """
+INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
+SELECT r.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
+              WHERE x.cancellation_id = r.id), r.attempt, r.code, r.text, now()
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) AS r (id, attempt, code, text)
+JOIN evaluation_cancel.cancellations c ON c.id = r.id AND c.attempts = r.attempt
+WHERE NOT EXISTS (SELECT FROM evaluation_cancel.cancellation_errors x
+                  WHERE x.cancellation_id = r.id AND x.attempt = r.attempt)
+ON CONFLICT (cancellation_id, number) DO UPDATE
+SET attempt = excluded.attempt, code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.times + 1
+"""
+
+THAT_CANCELLED = """
+SELECT e.id AS evaluation_id, c.id FROM evaluation_cancel.read_evaluations($1) e
+JOIN evaluation_cancel.cancellations c ON c.evaluation_id = e.id AND c.phase = 'cancelled' AND c.ended_at IS NOT NULL
+WHERE e.status = 'cancelled'
+"""
+
+REMEMBER_LATE_JOB = """
+INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
+SELECT c.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
+              WHERE x.cancellation_id = c.id), c.attempts, 'late_job', $2, now()
+FROM evaluation_cancel.cancellations c WHERE c.id = $1
+ON CONFLICT (cancellation_id, number) DO UPDATE
+SET code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.times + 1
+"""
+
+
+class FailedAttempt(Protocol):
+    """An attempt that ended in an error."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def text(self) -> str | None: ...
+
+
+async def remember(tx: Transaction, failed: Sequence[FailedAttempt]) -> None:
+    """Keeps the error of each attempt, once however often it is written."""
+    await tx.execute(
+        REMEMBER_ERRORS,
+        [r.id for r in failed],
+        [r.attempt for r in failed],
+        [r.code for r in failed],
+        [r.text for r in failed],
+    )
+
+
+async def that_cancelled(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Of those evaluations that are cancelled, the cancellation that did it."""
+    return {row["evaluation_id"]: row["id"] for row in await fetch(tx, THAT_CANCELLED, evaluation_ids)}
+
+
+async def remember_late_job(tx: Transaction, cancellation_id: UUID, detail: str) -> None:
+    """Keeps, beside the errors of its attempts, that a Job appeared after the end."""
+    await tx.execute(REMEMBER_LATE_JOB, cancellation_id, detail)

@@ -1,0 +1,295 @@
+"""One attempt to take the Job of a cancelled evaluation down: look, ask for its deletion, or prove that it is gone.
+
+Pure of SQL and of HTTP: it speaks to the port of `kubernetes/port.py` and says what came of it as an `Outcome`. Who is
+up next, how many at once and where outcomes go is `loop.py`'s business.
+
+What proves an end: the Job is not there (or another uid is under its name), and after that no pod of its uid is
+listed. Either alone proves nothing. When it may fail: only if it is certain that nothing was deleted, so never once
+an earlier attempt recorded its intent (`intent_at`), nor when an answer to a DELETE was lost.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from evaluation_cancel.consumer.domain.cancellations import (
+    NEVER_SEEN,
+    NOT_CREATED,
+    ClaimedCancellation,
+    Failed,
+    Gone,
+    Outcome,
+    PodGone,
+    Retry,
+    StillStopping,
+    TeardownEvidence,
+)
+from evaluation_cancel.consumer.domain.errors import CancellationError, Refusal, TemporaryError
+from evaluation_cancel.consumer.kubernetes.port import (
+    ANY_POD,
+    CONTROLLER_UID_LABEL,
+    Job,
+    Jobs,
+    Pod,
+    of_evaluation,
+    pods_of_job,
+)
+from evaluation_cancel.consumer.teardown.pods import with_pods
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+_NOT_HELD = 1.0
+_LOOKS_BEFORE_NAMES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeardownRules:
+    """Times in seconds."""
+
+    job_create_grace: float = 600.0
+    """How long after acceptance a Job may still appear whose uid was never recorded."""
+    refusal_patience: float = 300.0
+    """How long refusals must last before a cancellation fails: rights may be on their way."""
+    first_look: float = 5.0
+    """Until the next look at one that is stopping, should the watch not tell."""
+    last_look: float = 30.0
+    """The same for one that has been stopping for a minute or more."""
+    backoff_base: float = 1.0
+    backoff_cap: float = 300.0
+    controller_uid_label: str = CONTROLLER_UID_LABEL
+    """`controller-uid` for Kubernetes before 1.27."""
+
+
+RecordIntent = Callable[[], Awaitable[bool]]
+SeenPods = Callable[[str], Sequence[PodGone]]
+
+
+async def attempt(
+    row: ClaimedCancellation,
+    jobs: Jobs,
+    record_intent: RecordIntent,
+    *,
+    rules: TeardownRules,
+    now: Callable[[], datetime],
+    seen_pods: SeenPods = lambda _uid: (),
+) -> Outcome:
+    """`record_intent` must answer True before anything is deleted; `seen_pods` names pods the watch saw."""
+    if row.cluster is None:
+        return without_cluster(row, rules)
+    begun = _Attempt(
+        row=row,
+        jobs=jobs,
+        record_intent=record_intent,
+        rules=rules,
+        now=now,
+        seen_pods=seen_pods,
+        evidence=row.evidence,
+        deleted=False,
+        maybe_deleted=row.intent_at is not None,
+    )
+    if row.namespace is None or (row.job_uid is not None and row.job_name is None):
+        return begun.misfit()
+    return await begun.run()
+
+
+def without_cluster(row: ClaimedCancellation, rules: TeardownRules) -> Outcome:
+    """No cluster is named. Before the start that means no Job; later it may well run, and nobody knows where."""
+    if row.status_before == "created":
+        return Gone(evidence=replace(row.evidence, job=NOT_CREATED))
+    return Retry(
+        evidence=row.evidence,
+        code="incomplete_job_reference",
+        detail=f"the evaluation was {row.status_before} and names no cluster; find its Job, then resolve this by hand",
+        retry_in=retry_pause(row.errors, rules),
+        refused=False,
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Attempt:
+    """What is known so far in this attempt."""
+
+    row: ClaimedCancellation
+    jobs: Jobs
+    record_intent: RecordIntent
+    rules: TeardownRules
+    now: Callable[[], datetime]
+    seen_pods: SeenPods
+    evidence: TeardownEvidence
+    deleted: bool
+    """A DELETE was accepted in this attempt."""
+    maybe_deleted: bool
+    """A DELETE was or may have been performed, now or before."""
+
+    @property
+    def namespace(self) -> str:
+        return self.row.namespace or ""
+
+    def misfit(self) -> Outcome:
+        """A row that names a cluster but not the Job in it is beyond a loop's help."""
+        return self.retry(TemporaryError("incomplete_job_reference", "namespace or name of the Job is missing"))
+
+    async def run(self) -> Outcome:
+        try:
+            return await (self.known() if self.row.job_uid else self.unknown())
+        except Refusal as refusal:
+            return self.refused(refusal)
+        except TemporaryError as error:
+            self.maybe_deleted = self.maybe_deleted or error.outcome_unknown
+            return self.retry(error)
+
+    async def known(self) -> Outcome:
+        """The orchestrator recorded the uid: that Job, and no other under its name."""
+        uid = self.row.job_uid or ""
+        self.evidence = replace(self.evidence, job=uid)
+        job = await self.jobs.get(self.namespace, self.row.job_name or "")
+        if job is None or job.uid != uid:
+            return await self.confirm_gone()
+        if job.evaluation_id not in {None, str(self.row.evaluation_id)}:
+            raise Refusal("label_mismatch", f"Job {job.name} is labelled for evaluation {job.evaluation_id}")
+        return await self.stop([job])
+
+    async def unknown(self) -> Outcome:
+        """No uid was recorded: whatever carries the evaluation's label is its Job, under any name."""
+        found = await self.jobs.find(self.namespace, self.row.evaluation_id)
+        if found:
+            self.evidence = replace(self.evidence, job=found[0].uid)
+            return await self.stop(found)
+        if self.evidence.job is not None:
+            return await self.confirm_gone()
+        return await self.never_seen()
+
+    async def never_seen(self) -> Outcome:
+        """It may still be on its way; only after a time is it certain enough that it will not come."""
+        age = (self.now() - self.row.accepted_at).total_seconds()
+        if age < self.rules.job_create_grace:
+            return StillStopping(evidence=self.evidence, look_again_in=self.pause(age), deleted=self.deleted)
+        if self.row.job_name is not None:
+            job = await self.jobs.get(self.namespace, self.row.job_name)
+            if job is not None and job.evaluation_id == str(self.row.evaluation_id):
+                self.evidence = replace(self.evidence, job=job.uid)
+                return await self.stop([job])  # it has appeared since the list was made
+            if job is not None and job.evaluation_id is None:
+                # It may be ours all the same: neither to be touched nor to be passed over.
+                raise Refusal("label_missing", f"Job {job.name} carries no evaluation's label")
+        left = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))
+        if left:
+            return self.still_stopping(left)
+        return Gone(evidence=replace(self.evidence, job=NEVER_SEEN))
+
+    async def stop(self, found: Sequence[Job]) -> Outcome:
+        """Asks for the deletion of Jobs that are there, unless that has been done."""
+        owned = next((job for job in found if job.owned_by and self.wants_delete(job)), None)
+        if owned is not None:
+            raise Refusal("owned_by", f"Job {owned.name} would be created again by {owned.owned_by}")
+        self.note(found)
+        gone = True
+        for job in found:
+            if not self.wants_delete(job):
+                gone = False
+                continue
+            if not await self.may_write():
+                return self.hand_back()
+            accepted = await self.jobs.delete(self.namespace, job.name, job.uid)
+            if accepted:
+                gone, self.deleted, self.maybe_deleted = False, True, True
+        if gone:
+            return await self.confirm_gone()
+        return self.still_stopping(await self.unnamed_pods())
+
+    def wants_delete(self, job: Job) -> bool:
+        """Not repeated while it is under way: repeated ones can wedge a Job that has other finalizers."""
+        if job.deletion_requested_at is None or ORPHAN in job.finalizers:
+            return True
+        return self.row.intent_at is None and FOREGROUND not in job.finalizers
+
+    async def may_write(self) -> bool:
+        """The intent is on record, and the lease will outlast the call."""
+        return await self.record_intent() and time.monotonic() < self.row.deadline
+
+    def note(self, found: Iterable[Job]) -> None:
+        for job in found:
+            finished = job.finished if job.deletion_requested_at is None else None
+            self.evidence = replace(
+                self.evidence,
+                job_finished=self.evidence.job_finished or finished,
+                manual_selector=bool(self.evidence.manual_selector) or job.manual_selector,
+            )
+
+    async def confirm_gone(self) -> Outcome:
+        """The Job is gone; the list made after that decides."""
+        left = await self.pods_left()
+        if left:
+            return self.still_stopping(left)
+        return Gone(evidence=with_pods(self.evidence, self.sighted(), (), self.now(), ended=True))
+
+    async def unnamed_pods(self) -> list[Pod]:
+        """Whoever looks at one that is stuck wants to know its pods; asked for only where no watch has told."""
+        if self.row.looks < _LOOKS_BEFORE_NAMES or self.evidence.pods or self.sighted():
+            return []
+        return await self.pods_left()
+
+    async def pods_left(self) -> list[Pod]:
+        uid = self.evidence.job or ""
+        if self.evidence.manual_selector:
+            everything = await self.jobs.pods(self.namespace, ANY_POD)
+            return [pod for pod in everything if pod.owner_uid == uid]
+        left = await self.jobs.pods(self.namespace, pods_of_job(uid, self.rules.controller_uid_label))
+        if not left and (self.row.job_uid is None or self.evidence.manual_selector is None):
+            # Two cases in which that label may not be all: several Jobs found by their label in the course of
+            # time, and a Job never seen alive, which may have had a selector of its own making.
+            labelled = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))
+            left = [pod for pod in labelled if self.row.job_uid is None or pod.owner_uid == uid]
+        return left
+
+    def sighted(self) -> Sequence[PodGone]:
+        return self.seen_pods(self.evidence.job) if self.evidence.job else ()
+
+    def still_stopping(self, left: Sequence[Pod]) -> StillStopping:
+        moment = self.now()
+        since = (moment - (self.row.intent_at or moment)).total_seconds()
+        return StillStopping(
+            evidence=with_pods(self.evidence, self.sighted(), left, moment, ended=False),
+            look_again_in=self.pause(since),
+            deleted=self.deleted,
+        )
+
+    def pause(self, since: float) -> float:
+        """Looks grow rarer over the first minute."""
+        return min(self.rules.last_look, max(self.rules.first_look, since / 2))
+
+    def hand_back(self) -> StillStopping:
+        """Whoever holds it next goes on; nothing was sent."""
+        return StillStopping(evidence=self.evidence, look_again_in=_NOT_HELD, deleted=self.deleted)
+
+    def refused(self, refusal: Refusal) -> Outcome:
+        if self.maybe_deleted:
+            return self.retry(refusal)
+        since = self.row.refused_since
+        patient = since is None or (self.now() - since).total_seconds() < self.rules.refusal_patience
+        if patient and refusal.code != "owned_by":
+            return replace(self.retry(refusal), refused=True)
+        return Failed(evidence=self.evidence, code=refusal.code, detail=refusal.detail)
+
+    def retry(self, error: CancellationError) -> Retry:
+        retry_after = error.retry_after if isinstance(error, TemporaryError) else None
+        return Retry(
+            evidence=self.evidence,
+            code=error.code,
+            detail=error.detail,
+            retry_in=retry_pause(self.row.errors, self.rules, retry_after),
+            refused=False,
+        )
+
+
+def retry_pause(errors: int, rules: TeardownRules, retry_after: float | None = None) -> float:
+    """Full jitter under an exponential cap, and never sooner than the server asked for."""
+    longest = min(rules.backoff_cap, rules.backoff_base * 2.0 ** min(max(errors, 0), 30))
+    pause = random.uniform(longest / 20, longest)  # noqa: S311  # jitter, not a secret
+    if retry_after is None:
+        return pause
+    return max(pause, retry_after * random.uniform(1.0, 1.25))  # noqa: S311

@@ -1,0 +1,288 @@
+"""Claims open cancellations and has each attempted, many at once; hands the outcomes back in batches.
+
+The bound is on calls in flight, for each cluster: an attempt makes one call at a time. A cancellation that waits
+for pods to end holds none of them: it is a row in Postgres again, woken by the watch or by its own next look. What an
+attempt does is in `attempt.py`, each cluster's queue in `capacity.py`, the rows in hand in `in_flight.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Failed, Outcome, Retry, StillStopping
+from evaluation_cancel.consumer.domain.errors import scrub
+from evaluation_cancel.consumer.kubernetes.port import Change, Jobs
+from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.teardown.attempt import TeardownRules, attempt, retry_pause, without_cluster
+from evaluation_cancel.consumer.teardown.capacity import Lane, Room
+from evaluation_cancel.consumer.teardown.in_flight import InHand
+from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
+
+_ROWS_BETWEEN_YIELDS = 8
+_log = structlog.get_logger(__name__)
+
+
+class Teardown:
+    """The loop. `nudge`, `on_change` and `on_reachable` may be called at any time from its event loop."""
+
+    def __init__(
+        self,
+        *,
+        store: CancellationStore,
+        clusters: Mapping[str, Jobs],
+        worker: str,
+        sightings: Mapping[str, Sightings] | None = None,
+        rules: TeardownRules | None = None,
+        limits: TeardownLimits | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        observe: Callable[[str | None, Outcome, float], None] | None = None,
+    ) -> None:
+        """`observe` is told the cluster, the outcome and the seconds of each attempt, for metrics."""
+        self._store = store
+        self._worker = worker
+        self._rules = rules or TeardownRules()
+        self._limits = limits or TeardownLimits()
+        self._now = now
+        self._observe = observe
+        calls, most = self._limits.calls_in_flight, self._limits.most_held
+        self._lanes = {
+            name: Lane(name, jobs, (sightings or {}).get(name) or Sightings(), calls=calls, most=most)
+            for name, jobs in clusters.items()
+        }
+        self._hand = InHand(store, self._limits, released=self._released, woken=self.nudge)
+        self._quiet = Quiet()
+        self._nudged = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._stopping = False
+        self._hungry = False
+        self.room = Room(self._lanes, self._place)
+        """For cancellations that this process opens itself."""
+        self.progressed_at = time.monotonic()
+        """When Postgres last answered, for the health check."""
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many of each kind so far."""
+        return self._hand.outcomes
+
+    def nudge(self) -> None:
+        """There may be something to claim."""
+        self._nudged.set()
+
+    def on_change(self, evaluation_id: UUID, change: Change) -> None:
+        """From the watch: a Job of that evaluation appeared, or all of it is gone."""
+        self._hand.on_change(evaluation_id, change)
+
+    def on_reachable(self, cluster: str) -> None:
+        """From the watch: that cluster answers again."""
+        self._hand.wake(self._lanes[cluster].take_troubled())
+
+    def stop(self) -> None:
+        """Claims no more; `run` returns once what is in hand has been written back."""
+        self._stopping = True
+        self.room.close()
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Until cancelled, or stopped and done."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                workers = [
+                    group.create_task(self._work(lane)) for lane in self._lanes.values() for _ in range(lane.workers)
+                ]
+                await self._claim_until_stopped()
+                await self._finish_what_is_in_hand()
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            self.room.close()
+            self._let_go()
+
+    async def _claim_until_stopped(self) -> None:
+        while not self._stopping:
+            self._nudged.clear()
+            try:
+                more = await self._claim()
+            except Exception as error:  # noqa: BLE001  # an outage of Postgres; the loop outlives it
+                self._tell_claim_failed(error)
+                more = False
+                await asyncio.sleep(self._limits.poll / 4)
+            if not more:
+                await self._wait_for_nudge()
+
+    async def _wait_for_nudge(self) -> None:
+        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes together with the nudge.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.poll):
+                await self._nudged.wait()
+
+    async def _claim(self) -> bool:
+        """Claims what there is room for. True if there may be more to claim at once: the shares of teams with little
+        due are not given to others, so that less than was asked for is no sign of the end.
+        """
+        lanes = [lane for lane in self._lanes.values() if lane.has_room()]
+        room = self._limits.most_held * (1 + len(self._lanes)) - len(self._hand)
+        limit = min(self._limits.batch, room, *(lane.room() for lane in lanes))
+        self._hungry = limit <= 0 or len(lanes) < len(self._lanes)
+        if limit <= 0:
+            return False
+        rows = await self._store.claim_cancellations(
+            clusters=[lane.name for lane in lanes], worker=self._worker, limit=limit, lease=self._limits.lease
+        )
+        self.progressed_at = time.monotonic()
+        for row in rows:
+            if row.cluster is not None:
+                self._lanes[row.cluster].held += 1
+            self._place(row)
+        self._hungry = self._hungry or bool(rows)
+        self.room.open_if(not rows and len(lanes) == len(self._lanes) and not self._stopping)
+        return bool(rows)
+
+    def _place(self, row: ClaimedCancellation) -> None:
+        self._hand.take(row)
+        if row.cluster is None:
+            self._settle(row, without_cluster(row, self._rules))
+            return
+        self._lanes[row.cluster].queue.put_nowait(row)
+
+    def _released(self, row: ClaimedCancellation) -> None:
+        """Called for each row that was written back: there is room again."""
+        if row.cluster is not None:
+            self._lanes[row.cluster].held -= 1
+        self.progressed_at = time.monotonic()
+        self.room.freed()
+        if self._hungry:
+            self._nudged.set()
+
+    async def _work(self, lane: Lane) -> None:
+        """One worker: one attempt at a time, until cancelled."""
+        done = 0
+        while True:
+            row = await lane.queue.get()
+            lane.busy += 1
+            try:
+                async with lane.calls:
+                    await self._begin(lane, row)
+            finally:
+                lane.busy -= 1
+                self._idle.set()
+            done += 1
+            if done % _ROWS_BETWEEN_YIELDS == 0:
+                await asyncio.sleep(0)
+
+    async def _begin(self, lane: Lane, row: ClaimedCancellation) -> None:
+        if time.monotonic() >= row.deadline:
+            self._hand.drop(row)  # whoever claims it next has the time
+        elif self._stopping:
+            self._give_back(row)
+        else:
+            await self._attempt(lane, row)
+
+    def _give_back(self, row: ClaimedCancellation) -> None:
+        """For whoever claims it next; nothing was done."""
+        self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
+
+    async def _attempt(self, lane: Lane, row: ClaimedCancellation) -> None:
+        started = time.monotonic()
+        intent = _Intent(lane, self._hand, row)
+        try:
+            outcome = await attempt(
+                row,
+                lane.jobs,
+                intent.record,
+                rules=self._rules,
+                now=lambda: self._now() + row.clock_ahead,
+                seen_pods=lane.sightings.pods_of,
+            )
+        except Exception as error:  # noqa: BLE001  # a worker must outlive whatever one row does to it
+            _log.error("An attempt broke off.", action="attempt_broken", cancellation_id=str(row.id), exc_info=error)
+            outcome = Retry(
+                evidence=row.evidence,
+                code="internal_error",
+                detail=scrub(f"{type(error).__name__}: {error}"),
+                retry_in=retry_pause(row.errors, self._rules),
+                refused=False,
+            )
+        seconds = time.monotonic() - started - intent.seconds
+        self._hand.wake(lane.note(row, outcome, seconds))
+        if self._observe is not None:
+            self._observe(lane.name, outcome, seconds)
+        self._settle(row, outcome)
+
+    def _settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
+        if isinstance(outcome, Retry | Failed):
+            self._tell(row, outcome)
+        self._hand.settle(row, outcome)
+
+    async def _finish_what_is_in_hand(self) -> None:
+        """Gives back what was not begun, waits for what was, and writes it all."""
+        for lane in self._lanes.values():
+            while not lane.queue.empty():
+                self._give_back(lane.queue.get_nowait())
+        while any(lane.busy for lane in self._lanes.values()):
+            self._idle.clear()
+            await self._idle.wait()
+        await self._hand.drain()
+
+    def _let_go(self) -> None:
+        """Nobody works on anything any more: without this, a run after a fault would have less room than the first."""
+        for lane in self._lanes.values():
+            while not lane.queue.empty():
+                self._hand.drop(lane.queue.get_nowait())
+        self._hand.let_go()
+
+    def _tell(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
+        failed = isinstance(outcome, Failed)
+        held_back = 0 if failed else self._quiet.allow((row.cluster, outcome.code))
+        if held_back is None:
+            return
+        _log.log(
+            logging.ERROR if failed else logging.WARNING,
+            "A cancellation failed; nothing was deleted." if failed else "A cancellation will be tried again.",
+            action="cancellation_failed" if failed else "cancellation_retried",
+            cancellation_id=str(row.id),
+            evaluation_id=str(row.evaluation_id),
+            cluster=row.cluster,
+            attempt=row.attempt,
+            code=outcome.code,
+            detail=outcome.detail,
+            held_back=held_back,
+        )
+
+    def _tell_claim_failed(self, error: Exception) -> None:
+        held_back = self._quiet.allow("claim_failed")
+        if held_back is not None:
+            _log.warning(
+                "Cancellations could not be claimed.",
+                action="claim_failed",
+                detail=f"{type(error).__name__}: {error}"[:300],
+                held_back=held_back,
+            )
+
+
+class _Intent:
+    """An attempt's intent. It holds no call's place while Postgres writes it, nor counts as the cluster's time."""
+
+    def __init__(self, lane: Lane, hand: InHand, row: ClaimedCancellation) -> None:
+        self._lane = lane
+        self._hand = hand
+        self._row = row
+        self.seconds = 0.0
+
+    async def record(self) -> bool:
+        started = time.monotonic()
+        self._lane.calls.release()
+        try:
+            return await self._hand.record_intent(self._row)
+        finally:
+            await self._lane.calls.acquire()
+            self.seconds += time.monotonic() - started

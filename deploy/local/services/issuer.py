@@ -1,0 +1,125 @@
+"""An issuer of tokens for the stand: signing keys, the key set over HTTP, and tokens for anybody who asks.
+
+It stands in for the identity provider in front of the HTTP endpoint, in tests, in the demo and under `up`:
+
+    async with issuer() as tokens:
+        tokens.issuer, tokens.jwks_url, tokens.token("ada", ["team-7"])
+
+Whoever reaches the loopback interface can be anybody: `GET /token?user=ada&team=team-7`. What a token has to look like
+to be accepted is said in `producer/endpoint/identity/tokens.py`.
+"""
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve_key
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from deploy.local.processes.ports import LOOPBACK, free_port
+
+AUDIENCE: Final = "evaluation-cancel"
+TEAMS_CLAIM: Final = "teams"
+HOUR: Final = 3600.0
+
+
+class SigningKey:
+    """A key pair with its name in the key set."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.algorithm = algorithm
+        self.private: Any
+        if algorithm == "RS256":
+            self.private = generate_rsa_key(public_exponent=65537, key_size=2048)
+            public = RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        else:
+            self.private = generate_curve_key(SECP256R1())
+            public = ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        self.public: dict[str, Any] = {**public, "kid": self.id, "use": "sig", "alg": algorithm}
+
+
+class Issuer:
+    """Signs with the newest key; the key set holds all of them, so that older tokens stay good."""
+
+    def __init__(self, *, algorithm: str = "RS256", audience: str = AUDIENCE) -> None:
+        self.port = free_port()
+        self.issuer = f"http://{LOOPBACK}:{self.port}"
+        self.jwks_url = f"{self.issuer}/.well-known/jwks.json"
+        self.audience = audience
+        self.requests = 0
+        """How often the key set was asked for."""
+        self._algorithm = algorithm
+        self.keys = [SigningKey(algorithm)]
+        self._runner: web.AppRunner | None = None
+
+    def token(
+        self,
+        user: str,
+        teams: Sequence[str] = (),
+        *,
+        audience: str | None = None,
+        lifetime: float = HOUR,
+        **claims: Any,
+    ) -> str:
+        """A token that is good now. `claims` are added; one that is None is left out."""
+        now = int(time.time())
+        usual = {
+            "iss": self.issuer,
+            "sub": user,
+            "aud": audience or self.audience,
+            TEAMS_CLAIM: list(teams),
+            "iat": now,
+            "exp": now + int(lifetime),
+        }
+        return self.sign({name: value for name, value in {**usual, **claims}.items() if value is not None})
+
+    def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None) -> str:
+        """Whatever claims these are, with a signature that is right."""
+        key = self.keys[-1]
+        return jwt.encode(claims, key.private, key.algorithm, {"kid": key.id, **(headers or {})})
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on."""
+        self.keys.append(SigningKey(self._algorithm))
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/.well-known/jwks.json", self._jwks)
+        app.router.add_get("/token", self._token)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, LOOPBACK, self.port).start()
+
+    async def stop(self) -> None:
+        """Nobody gets the key set until it is started again."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _jwks(self, _request: web.Request) -> web.Response:
+        self.requests += 1
+        return web.json_response({"keys": [key.public for key in self.keys]})
+
+    async def _token(self, request: web.Request) -> web.Response:
+        user, teams = request.query.get("user"), request.query.getall("team", [])
+        if not user:
+            return web.Response(status=400, text="which user? /token?user=ada&team=team-7\n")
+        return web.Response(text=self.token(user, teams))
+
+
+@asynccontextmanager
+async def issuer(*, algorithm: str = "RS256", audience: str = AUDIENCE) -> AsyncIterator[Issuer]:
+    """A started issuer, on the loop of the caller."""
+    made = Issuer(algorithm=algorithm, audience=audience)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()

@@ -1,0 +1,89 @@
+"""All parts of the stand together: started at once, ended in reverse, nothing left behind.
+
+Which Kafka and which Kubernetes is said by a word or an address: see `stack`. What runs on the parts (topics, the
+database's schema, consumers) is the business of whoever asked for them; children of theirs belong into `work`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import StandError
+from deploy.local.kafka.broker import Kafka
+from deploy.local.kafka.memory import kafka_memory
+from deploy.local.kafka.real import kafka_real
+from deploy.local.kubernetes.cluster import NODE, Cluster
+from deploy.local.kubernetes_real.cluster import RealKubernetes, kubernetes_real
+from deploy.local.kubernetes_simulated.child import SimulatedKubernetes, kubernetes_simulated
+from deploy.local.processes.process import Workspace, workspace
+from deploy.local.services.postgres import PostgresServer, postgres
+from deploy.local.services.s3 import S3Server, s3
+from deploy.local.stand.given import given_cluster, given_kafka
+
+Kubernetes = RealKubernetes | SimulatedKubernetes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    work: Workspace
+    postgres: PostgresServer
+    kafka: Kafka
+    cluster: Cluster
+    s3: S3Server
+    node: str | None
+    """The node a pod has to name in order to run; None where there is a scheduler."""
+    kubernetes: Kubernetes | None = None
+    """What is behind a cluster of ours: programs to be killed and paused, or knobs to be turned."""
+
+
+@asynccontextmanager
+async def stack(
+    *,
+    kafka: str = "memory",
+    kubernetes: str = "simulated",
+    postgres_settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Stack]:
+    """`kafka`: memory, real or bootstrap servers. `kubernetes`: simulated, real or the path of a kubeconfig."""
+    async with workspace() as work, AsyncExitStack() as parts:
+        try:
+            async with asyncio.TaskGroup() as group:
+                database = group.create_task(parts.enter_async_context(postgres(work, settings=postgres_settings)))
+                broker = group.create_task(parts.enter_async_context(_kafka(work, kafka)))
+                cluster = group.create_task(parts.enter_async_context(_kubernetes(work, kubernetes)))
+                objects = group.create_task(parts.enter_async_context(s3(work)))
+        except ExceptionGroup as failed:
+            raise _first(failed) from failed
+        ours = cluster.result()
+        yield Stack(
+            work=work,
+            postgres=database.result(),
+            kafka=broker.result(),
+            cluster=ours if isinstance(ours, Cluster) else ours.cluster,
+            s3=objects.result(),
+            node=None if isinstance(ours, Cluster) else NODE,
+            kubernetes=None if isinstance(ours, Cluster) else ours,
+        )
+
+
+def _kafka(work: Workspace, which: str) -> AbstractAsyncContextManager[Kafka]:
+    if which == "memory":
+        return kafka_memory(work)
+    if which == "real":
+        return kafka_real(work)
+    return nullcontext(given_kafka(which))
+
+
+def _kubernetes(work: Workspace, which: str) -> AbstractAsyncContextManager[Kubernetes | Cluster]:
+    if which == "simulated":
+        return kubernetes_simulated(work)
+    if which == "real":
+        return kubernetes_real(work)
+    return nullcontext(given_cluster(Path(which).expanduser(), work.directory))
+
+
+def _first(failed: ExceptionGroup[Exception]) -> Exception:
+    """What the person at the terminal should read: the sentence of the first part that said one."""
+    told, _ = failed.split(StandError)
+    return (told or failed).exceptions[0]

@@ -1,1 +1,0 @@
-"""The HTTP endpoint in front of Kafka: who asks, what is published, what is answered. Composed in producer/app.py."""

@@ -1,0 +1,231 @@
+"""The command line of the producing side: `cancel-producer`, the same as `python -m evaluation_cancel.producer`.
+
+Only the composition: settings, clients, screen. The work is in cli/cancelling.py, and that of `serve` in app.py.
+"""
+
+import asyncio
+import getpass
+import json
+import logging
+import sys
+from contextlib import AsyncExitStack
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import structlog
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from rich.console import Console
+
+from evaluation_cancel.producer import logs
+from evaluation_cancel.producer.cli.cancelling import Progress, Wish, cancel_all, exit_code
+from evaluation_cancel.producer.cli.over_http import (
+    HttpWish,
+    cancel_all_over_http,
+    endpoint_client,
+    is_safe,
+    is_sendable,
+)
+from evaluation_cancel.producer.cli.progress import ProgressView
+from evaluation_cancel.producer.errors import KafkaUnreachable
+from evaluation_cancel.producer.outcomes import OutcomeFollower
+from evaluation_cancel.producer.publisher import Publisher
+from evaluation_cancel.producer.settings import ProducerSettings
+from evaluation_cancel.schemas.commands import RequestedBy
+from evaluation_cancel.schemas.identifiers import uuid7
+from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.wire import headers_decoder
+
+USAGE_ERROR = 2
+NOT_KNOWN = 3
+Settings = TypeVar("Settings", bound=ProducerSettings)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def root() -> None:
+    """Ask for evaluations to be cancelled. Settings are read from EVALUATION_CANCEL_… in the environment."""
+
+
+@app.command()
+def cancel(
+    evaluation_ids: Annotated[list[UUID], typer.Argument(metavar="EVALUATION_ID...", show_default=False)],
+    *,
+    reason: Annotated[str | None, typer.Option(help="Kept with the cancellation, for whoever asks later.")] = None,
+    cleanup: Annotated[bool, typer.Option("--cleanup", help="Delete the artifacts afterwards.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until every outcome is in, with live progress.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each outcome.")] = 120.0,
+    user: Annotated[str | None, typer.Option(help="Who asks. Your login name unless told otherwise.")] = None,
+    service: Annotated[str | None, typer.Option(help="The service that asks, instead of a user.")] = None,
+    team: Annotated[
+        list[str] | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}TEAM", help="A team to act for; repeatable.")
+    ] = None,
+    command_id: Annotated[
+        str | None, typer.Option(help="To try one again whose outcome was unknown: the same id counts once.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}URL", help="Ask this HTTP endpoint instead of Kafka.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}TOKEN", help="For the endpoint; it says who asks.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, at the end.")] = False,
+) -> None:
+    """Cancel evaluations, through Kafka or (--url) the HTTP endpoint.
+
+    Exit code 0: all are cancelled (without --wait: published).
+
+    1: some were refused or failed. 2: wrong usage. 3: of some it is not known.
+    """
+    if user is not None and service is not None:
+        raise typer.BadParameter("give --user or --service, not both")
+    if command_id is not None and len(set(evaluation_ids)) > 1:
+        raise typer.BadParameter("--command-id names one command; give one evaluation")
+    distinct = dict.fromkeys(evaluation_ids)
+    rows = [Progress(evaluation_id=each, command_id=command_id or str(uuid7())) for each in distinct]
+    wait_seconds = timeout if wait else None
+    if url is not None:
+        if user is not None or service is not None:
+            raise typer.BadParameter("with --url the token says who asks; --user and --service have no meaning")
+        http_wish = HttpWish(reason=reason, cleanup_artifacts=cleanup)
+        asyncio.run(_cancel_over_http(url, token, rows, http_wish, as_json=as_json, wait_seconds=wait_seconds))
+        raise typer.Exit(exit_code(rows, waited=wait))
+    settings = _settings(ProducerSettings)
+    wish = Wish(
+        requested_by=_actor(user, service, team),
+        reason=reason,
+        cleanup_artifacts=cleanup,
+        source=settings.source,
+    )
+    try:
+        asyncio.run(_cancel(settings, rows, wish, as_json=as_json, wait_seconds=wait_seconds))
+    except KafkaUnreachable as error:
+        _explain(str(error))
+        raise typer.Exit(NOT_KNOWN) from None
+    raise typer.Exit(exit_code(rows, waited=wait))
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP endpoint until SIGTERM or Ctrl-C. Its settings: EVALUATION_CANCEL_ENDPOINT_…"""
+    from evaluation_cancel.producer import app as service  # noqa: PLC0415  # needs the extra `http`, which the other commands do not
+    from evaluation_cancel.producer.endpoint.settings import EndpointSettings  # noqa: PLC0415
+
+    settings = _settings(EndpointSettings)
+    logs.configure(settings.endpoint_log_level)
+    _use_uvloop()
+    asyncio.run(service.run(settings))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP endpoint."""
+    from evaluation_cancel.producer import app as service  # noqa: PLC0415  # as above
+
+    typer.echo(json.dumps(service.application().openapi(), indent=2))
+
+
+async def _cancel_over_http(
+    url: str, token: str | None, rows: list[Progress], wish: HttpWish, *, as_json: bool, wait_seconds: float | None
+) -> None:
+    if not is_safe(url):
+        raise typer.BadParameter("--url must be https://…, or an address of this machine: a token goes with it")
+    token = (token or "").strip()
+    if not token:
+        raise typer.BadParameter(f"--url needs a token; best in {ENVIRONMENT_PREFIX}TOKEN, where nobody sees it")
+    if not is_sendable(token):
+        raise typer.BadParameter("the token holds characters that no token has")
+    if not all(is_sendable(row.command_id) for row in rows):
+        raise typer.BadParameter("--command-id goes into a header: visible ASCII characters only")
+    with ProgressView(rows, Console(), as_json=as_json) as view:
+        async with endpoint_client(url, token) as client:
+            await cancel_all_over_http(rows, wish, client=client, wait_seconds=wait_seconds, changed=view.changed)
+
+
+async def _cancel(
+    settings: ProducerSettings, rows: list[Progress], wish: Wish, *, as_json: bool, wait_seconds: float | None
+) -> None:
+    async with AsyncExitStack() as stack:
+        # Before the first command is published, so that no outcome can be missed.
+        tracker = None if wait_seconds is None else await stack.enter_async_context(_follower(settings))
+        publisher = await stack.enter_async_context(_publisher(settings))
+        view = stack.enter_context(ProgressView(rows, Console(), as_json=as_json))
+        seconds = wait_seconds or 0
+        await cancel_all(rows, wish, publisher=publisher, tracker=tracker, wait_seconds=seconds, changed=view.changed)
+
+
+def _publisher(settings: ProducerSettings) -> Publisher:
+    return Publisher(
+        client=settings.kafka_client(),
+        source=settings.source,
+        topics=settings.topics,
+        publish_timeout=settings.publish_timeout,
+        connect_timeout=settings.connect_timeout,
+        stop_timeout=settings.stop_timeout,
+    )
+
+
+def _follower(settings: ProducerSettings) -> OutcomeFollower:
+    return OutcomeFollower(
+        client=settings.kafka_client(),
+        topics=settings.topics,
+        isolation_level=settings.kafka_isolation_level,
+        connect_timeout=settings.connect_timeout,
+        stop_timeout=settings.stop_timeout,
+    )
+
+
+def _settings(kind: type[Settings]) -> Settings:
+    try:
+        return kind()
+    except SettingsError as unreadable:
+        _explain(str(unreadable))
+        raise typer.Exit(USAGE_ERROR) from None
+    except ValidationError as errors:
+        for error in errors.errors(include_url=False):
+            name = "_".join(str(part) for part in error["loc"])
+            _explain(f"{ENVIRONMENT_PREFIX}{name.upper()}: {error['msg']}" if name else error["msg"])
+        raise typer.Exit(USAGE_ERROR) from None
+
+
+def _actor(user: str | None, service: str | None, teams: list[str] | None) -> RequestedBy:
+    try:
+        if service is not None:
+            return RequestedBy(kind="service", id=service, team_ids=tuple(teams or ()))
+        return RequestedBy(kind="user", id=user or getpass.getuser(), team_ids=tuple(teams or ()))
+    except ValidationError as errors:
+        first = errors.errors()[0]
+        raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from None
+
+
+def _explain(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _use_uvloop() -> None:
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415  # not on every platform
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def _quieten() -> None:
+    """The screen belongs to the progress. What goes wrong in the clients is told by the outcome."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("evaluation_cancel").setLevel(logging.ERROR)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> None:
+    _quieten()
+    headers_decoder.install()
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Settings of the HTTP endpoint, under the prefix EVALUATION_CANCEL_ENDPOINT_. Kafka's own: settings.py."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from evaluation_cancel.producer.settings import ProducerSettings
+
+LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class IssuerSettings(BaseModel):
+    """One issuer whose tokens are accepted, and where its tokens say what we need to know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    jwks_url: str
+    """Where its key set is. https, unless the host is this machine."""
+    audience: tuple[str, ...] = Field(min_length=1)
+    """A token has to be meant for one of these."""
+    audience_claim: str = "aud"
+    """Some issuers name the audience otherwise (`client_id` in Cognito's access tokens)."""
+    user_claim: tuple[str, ...] = Field(default=("sub",), min_length=1)
+    """The way to who asks: one name, or the names of objects within objects."""
+    teams_claim: tuple[str, ...] = Field(default=("teams",), min_length=1)
+    """The way to the teams: a list of strings, or one string."""
+    kind: Literal["user", "service"] = "user"
+    """What its subjects are, for the record of who asked."""
+
+    @field_validator("user_claim", "teams_claim", "audience", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _cannot_be_tampered_with(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
+            raise ValueError("must be an https:// address: whoever changes the keys on the way can be anybody")
+        return url
+
+
+class EndpointSettings(ProducerSettings):
+    """Read once at start; every error is told together."""
+
+    endpoint_host: str = "127.0.0.1"
+    """Address to listen on. Behind a proxy that ends TLS, or in a pod, 0.0.0.0."""
+    endpoint_port: int = Field(default=8080, ge=0, le=65535)
+    """0 for any free one."""
+    endpoint_source: str = Field(default="urn:evaluation-cancel:http", min_length=1, max_length=512)
+    """CloudEvents source of the commands; the same for all replicas, or an idempotency key means another command."""
+    endpoint_postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/postgres")
+    """postgresql:// address with a login of the role evaluation_cancel_reader, which can read two views and nothing."""
+    endpoint_postgres_pool_size: int = Field(default=5, ge=2, le=100)
+    """Connections at most. One serves all who wait for an outcome, the others the status pages."""
+    endpoint_postgres_timeout: float = Field(default=3.0, gt=0, le=30)
+    """Seconds for one query. Who waits goes on waiting; a status page says 503."""
+    endpoint_postgres_statement_cache_size: int = Field(default=100, ge=0)
+    """Prepared statements a connection. 0 behind PgBouncer in transaction mode."""
+
+    endpoint_issuers: dict[str, IssuerSettings] = Field(min_length=1)
+    """JSON: `iss` of a token, exactly as the token has it, to its key set and claims."""
+    endpoint_leeway: float = Field(default=30.0, ge=0, le=60)
+    """Seconds that the issuer's clock may differ from ours."""
+    endpoint_keys_lifetime: float = Field(default=300.0, ge=1, le=86400)
+    """Seconds until a key set is fetched anew: how long a withdrawn key stays good."""
+    endpoint_keys_grace: float = Field(default=3600.0, ge=0, le=86400)
+    """Seconds beyond that for which old keys stay good while the issuer cannot be reached."""
+    endpoint_keys_cooldown: float = Field(default=5.0, ge=0, le=300)
+    """Seconds between two fetches for unknown key ids: strangers must not make us a nuisance to the issuer."""
+    endpoint_keys_timeout: float = Field(default=5.0, gt=0, le=30)
+    """Seconds for a fetch. Nobody's request waits longer for keys."""
+
+    endpoint_publish_timeout: float = Field(default=10.0, gt=0, le=60)
+    """Seconds until Kafka must have acknowledged; then 503, outcome unknown."""
+    endpoint_default_wait: float = Field(default=25.0, ge=0, le=55)
+    """Seconds to wait for the end of a cancellation. Below the usual 30 s of clients and proxies."""
+    endpoint_longest_wait: float = Field(default=55.0, ge=0, le=55)
+    """Seconds that `Prefer: wait` can ask for. Below the 60 s of most load balancers."""
+    endpoint_slow_answer: Literal[200, 202] = 202
+    """Status of `{"status":"cancelling"}`. 200 for clients made from a contract that knows no 202."""
+    endpoint_shortest_poll: float = Field(default=0.025, ge=0.01, le=1)
+    """Seconds between two looks at Postgres while somebody waits; longer by itself when looks take long."""
+    endpoint_longest_poll: float = Field(default=0.1, ge=0.01, le=5)
+
+    endpoint_waits: int = Field(default=2000, ge=1, le=100_000)
+    """Requests that may wait at one time. The next is published and answered 202 at once."""
+    endpoint_waits_per_caller: int = Field(default=500, ge=1, le=100_000)
+    """The same for one subject of a token."""
+    endpoint_requests_per_second: float = Field(default=50.0, gt=0, le=100_000)
+    """Of one subject, in the long run; then 429. Each replica counts for itself."""
+    endpoint_burst: int = Field(default=200, ge=1, le=100_000)
+    """Requests that a subject can make at once after a quiet time."""
+    endpoint_connections: int = Field(default=5000, ge=10, le=100_000)
+    """Open connections; the next gets 503."""
+    endpoint_body_bytes: int = Field(default=16_384, ge=1024, le=1_048_576)
+    """The longest reason is 1024 characters, which JSON can spell in 12 KiB."""
+    endpoint_header_bytes: int = Field(default=16_384, ge=1024, le=65_536)
+    """All headers together, the token among them."""
+    endpoint_client_timeout: float = Field(default=10.0, gt=0, le=300)
+    """Seconds that a client may take to send its headers, and again its body."""
+    endpoint_stop_timeout: float = Field(default=20.0, ge=0, le=300)
+    """Seconds for those who wait when told to stop; below the pod's termination grace."""
+    endpoint_log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("endpoint_slow_answer", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        """The environment holds text, and a literal takes none for a number."""
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @field_validator("endpoint_postgres_dsn")
+    @classmethod
+    def _is_an_address(cls, dsn: SecretStr) -> SecretStr:
+        if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return dsn
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.endpoint_default_wait > self.endpoint_longest_wait:
+            raise ValueError("endpoint_default_wait is longer than endpoint_longest_wait")
+        if self.endpoint_shortest_poll > self.endpoint_longest_poll:
+            raise ValueError("endpoint_shortest_poll is longer than endpoint_longest_poll")
+        return self

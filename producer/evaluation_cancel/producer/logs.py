@@ -1,0 +1,16 @@
+"""The service's log: what client libraries may say in it. The command line has a screen instead."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from evaluation_cancel.schemas.log_lines import write_json_lines
+
+_QUIET: Final = ("aiokafka", "asyncio", "httpx", "httpcore", "uvicorn.access")
+"""What goes wrong in these is told by our own lines; aiokafka alone writes thousands a second in an outage."""
+
+
+def configure(level: str) -> None:
+    """Once, from the composition root."""
+    write_json_lines(level, libraries=dict.fromkeys(_QUIET, logging.CRITICAL))

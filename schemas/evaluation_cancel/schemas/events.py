@@ -1,0 +1,159 @@
+"""The five events: facts in the past tense, each published once under one id.
+
+No event grows without bound: lists are samples of at most 100 beside their true count. How they cross Kafka:
+wire/codec.py.
+"""
+
+from typing import Annotated, Final, Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import Field
+
+from evaluation_cancel.schemas.fields import MAX_LIST, Code, CommandIds, Count, Identifier, Message, Moment, Text
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:ai.vijil.evaluations")
+
+Status = Literal["created", "starting", "running", "succeeded", "failed", "cancelled"]
+RejectionCode = Literal["not_found", "forbidden", "already_completed", "already_cancelled", "expired"]
+
+
+class Actor(Message):
+    """Who asked. Their teams stay out of events."""
+
+    kind: Literal["user", "service"]
+    id: Identifier
+
+
+class PodEnded(Message):
+    """One pod of the Job, and when it was seen to be gone."""
+
+    name: Identifier
+    gone_at: Moment
+
+
+class Evidence(Message):
+    """What proves that nothing of the evaluation runs any more."""
+
+    job: Identifier
+    """The Job's uid, or `never seen`, or `not created`."""
+    job_finished: Literal["succeeded", "failed"] | None = None
+    pods: Annotated[tuple[PodEnded, ...], Field(max_length=MAX_LIST)] = ()
+    pod_count: Count = 0
+    resolved_by: Actor | None = None
+    resolve_reason: Text | None = None
+
+
+class AcceptedCancellation(Message):
+    """What is known of a cancellation from its acceptance on."""
+
+    evaluation_id: UUID
+    cancellation_id: UUID
+    team_id: Identifier
+    status_before: Status
+    requested_by: Actor
+    reason: Text | None = None
+    cleanup_artifacts: bool = False
+    requested_at: Moment | None = None
+    accepted_at: Moment
+
+
+class EvaluationCancelAccepted(AcceptedCancellation):
+    """From this moment on the evaluation ends as cancelled: stop launching it."""
+
+
+class EvaluationCancelled(AcceptedCancellation):
+    """The Job is gone and no pod of it is left."""
+
+    command_ids: CommandIds = ()
+    command_count: Count = 0
+    cancelled_at: Moment
+    evidence: Evidence
+
+
+class EvaluationCancelRejected(Message):
+    """The command was refused and changed nothing. Names neither owner nor team."""
+
+    evaluation_id: UUID
+    requested_by: Actor
+    code: RejectionCode
+    status: Status | None = None
+    ended_at: Moment | None = None
+    cancellation_id: UUID | None = None
+
+
+class EvaluationCancelFailed(Message):
+    """Given up, in the certainty that nothing was deleted."""
+
+    evaluation_id: UUID
+    cancellation_id: UUID
+    team_id: Identifier
+    requested_by: Actor
+    reason: Text | None = None
+    code: Code
+    detail: Text
+    accepted_at: Moment
+    failed_at: Moment
+    command_ids: CommandIds = ()
+    command_count: Count = 0
+
+
+class KeptArtifact(Message):
+    """One object left where it was, and why."""
+
+    key: Text
+    why: Code
+
+
+class EvaluationArtifactsCleaned(Message):
+    """What became of the artifacts, after the cancellation and apart from it."""
+
+    evaluation_id: UUID
+    cancellation_id: UUID
+    team_id: Identifier
+    state: Literal["done", "partial"]
+    deleted_count: Count = 0
+    kept_count: Count = 0
+    failed_count: Count = 0
+    deleted_bytes: Count = 0
+    kept: Annotated[tuple[KeptArtifact, ...], Field(max_length=MAX_LIST)] = ()
+    failed_codes: Annotated[dict[Identifier, Count], Field(max_length=MAX_LIST)] = Field(default_factory=dict)
+    aborted_uploads: Count = 0
+    versions_retained: Count | None = None
+    """Old versions a versioned bucket still holds; null when that could not be learnt."""
+    finished_at: Moment
+
+
+Event = (
+    EvaluationCancelAccepted
+    | EvaluationCancelled
+    | EvaluationCancelRejected
+    | EvaluationCancelFailed
+    | EvaluationArtifactsCleaned
+)
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    event.__name__: event
+    for event in (
+        EvaluationCancelAccepted,
+        EvaluationCancelled,
+        EvaluationCancelRejected,
+        EvaluationCancelFailed,
+        EvaluationArtifactsCleaned,
+    )
+}
+
+
+def event_id(source: str, command_id: str, event_type: str) -> UUID:
+    """The id of the event of this short type that the command brought about, the same however often it is made."""
+    # Lengths first, so that no two different triples can be spelled alike.
+    name = f"{len(source)}:{source}{len(command_id)}:{command_id}{len(event_type)}:{event_type}"
+    return uuid5(_NAMESPACE, name)
+
+
+def dead_letter_id(topic: str, partition: int, offset: int) -> UUID:
+    return uuid5(_NAMESPACE, f"{len(topic)}:{topic}:{partition}:{offset}")
+
+
+def bare_command_id(topic: str, partition: int, offset: int) -> UUID:
+    """The id of a command that came without one: the same whenever that record is read."""
+    return uuid5(_NAMESPACE, f"bare:{len(topic)}:{topic}:{partition}:{offset}")

@@ -1,0 +1,104 @@
+"""How to reach Kafka: the settings that both sides share, and what aiokafka makes of them.
+
+Settings of one side only stand with that side: producer/settings.py, consumer/settings.py.
+"""
+
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from aiokafka.conn import collect_hosts
+from aiokafka.helpers import create_ssl_context
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from evaluation_cancel.schemas.topics import Topics
+
+ENVIRONMENT_PREFIX: Final = "EVALUATION_CANCEL_"
+_LAST_PORT: Final = 65535
+
+
+class KafkaSettings(BaseSettings):
+    """Read from the environment; a value given in code goes before it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # it may be a password
+    )
+
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", min_length=1)
+    """host:port of one or more brokers, separated by commas."""
+
+    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    """What stands before the name of each topic, so that several systems can share a broker."""
+
+    kafka_isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    """Readers skip what an aborted transaction wrote. The in-memory broker knows only read_uncommitted."""
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Encryption and authentication of the connection."""
+
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the user name and password are presented."""
+
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+
+    kafka_ssl_ca_file: Path | None = None
+    """PEM file of the authorities that may have signed the brokers' certificates; the system's when absent."""
+
+    kafka_ssl_certificate_file: Path | None = None
+    """PEM file of this client's certificate, where brokers ask for one."""
+
+    kafka_ssl_key_file: Path | None = None
+    kafka_ssl_key_password: SecretStr | None = None
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: str) -> str:
+        """As aiokafka reads them, which would complain only when it connects, or never."""
+        try:
+            addresses = collect_hosts(servers, randomize=False)
+        except ValueError:
+            addresses = [("", 0, None)]
+        if any(not host or set(host) & {" ", "/"} or not 0 < port <= _LAST_PORT for host, port, _ in addresses):
+            raise ValueError("must be host:port, or several with commas between")
+        return servers
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        sasl = self.kafka_security_protocol.startswith("SASL")
+        if sasl and (self.kafka_sasl_username is None or self.kafka_sasl_password is None):
+            raise ValueError(f"{self.kafka_security_protocol} needs kafka_sasl_username and kafka_sasl_password")
+        if self.kafka_ssl_key_file is not None and self.kafka_ssl_certificate_file is None:
+            raise ValueError("kafka_ssl_key_file needs kafka_ssl_certificate_file beside it")
+        return self
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(prefix=self.topic_prefix)
+
+    def kafka_client(self) -> dict[str, Any]:
+        """The arguments that every aiokafka client of this process is made with. Reads the certificate files."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.kafka_bootstrap_servers,
+            "security_protocol": self.kafka_security_protocol,
+        }
+        if self.kafka_security_protocol.endswith("SSL"):
+            arguments["ssl_context"] = create_ssl_context(
+                cafile=self.kafka_ssl_ca_file,
+                certfile=self.kafka_ssl_certificate_file,
+                keyfile=self.kafka_ssl_key_file,
+                password=_revealed(self.kafka_ssl_key_password),
+            )
+        if self.kafka_security_protocol.startswith("SASL"):
+            arguments["sasl_mechanism"] = self.kafka_sasl_mechanism
+            arguments["sasl_plain_username"] = self.kafka_sasl_username
+            arguments["sasl_plain_password"] = _revealed(self.kafka_sasl_password)
+        return arguments
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,103 @@
+"""Cancellations that this process opens and takes on in one write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, TeardownEvidence
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.intake.decide import Batch
+from tests.support.consumer.commands import command
+from tests.support.consumer.postgres_env import Ledger
+
+
+class Taker:
+    """Has room for so many."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.taken: list[ClaimedCancellation] = []
+        self.freed = 0
+
+    def reserve(self, clusters: Sequence[str | None]) -> list[bool]:
+        return [n < self.room for n in range(len(clusters))]
+
+    def free(self, clusters: Sequence[str | None]) -> None:
+        self.freed += len(clusters)
+
+    def take(self, rows: Sequence[ClaimedCancellation]) -> None:
+        self.taken += rows
+
+    async def roomy(self) -> None:
+        pass
+
+
+async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(ledger: Ledger) -> None:
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    first, second = [await ledger.evaluation("running") for _ in range(2)]
+    decided = await ledger.decide.record(Batch(commands=[command(first), command(second)]))
+    assert decided.waiting == 1
+    [taken] = taker.taken
+    assert (taken.evaluation_id, taken.attempt) == (first, 1)
+    claimed = await ledger.store.claim_cancellations(
+        clusters=["c1"], worker="there", limit=10, lease=timedelta(seconds=60)
+    )
+    assert [row.evaluation_id for row in claimed] == [second]
+    assert await ledger.store.record_intents([(taken.id, taken.attempt)]) == {taken.id}
+
+
+async def test_a_row_taken_on_ends_like_a_claimed_one(ledger: Ledger) -> None:
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    evaluation = await ledger.evaluation("running")
+    await ledger.decide.record(Batch(commands=[command(evaluation)]))
+    await ledger.store.finish_cancellations([(taker.taken[0], Gone(evidence=TeardownEvidence(job="u")))])
+    assert (await ledger.row("cancellations"))["phase"] == "cancelled"
+
+
+async def test_nothing_is_taken_on_when_the_transaction_fails(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_arguments: object) -> None:
+        raise TemporaryError("postgres_unavailable", "gone")
+
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    evaluation = await ledger.evaluation("running")
+    monkeypatch.setattr("evaluation_cancel.consumer.sql.evaluations.touch", failing)
+    with pytest.raises(TemporaryError):
+        await ledger.decide.record(Batch(commands=[command(evaluation)]))
+    assert (taker.taken, taker.freed) == ([], 1)
+    assert await ledger.count("cancellations") == 0
+
+
+async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(ledger: Ledger) -> None:
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    evaluation = await ledger.evaluation("running")
+    await ledger.decide.record(Batch(commands=[command(evaluation)]))
+    [stale] = taker.taken
+    assert await ledger.claim() == []
+    await ledger.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
+    [newer] = await ledger.claim()
+    assert (newer.id, newer.attempt) == (stale.id, 2)
+    assert await ledger.store.record_intents([(stale.id, stale.attempt)]) == set()
+    await ledger.end(stale)
+    assert await ledger.status(evaluation) == "running"
+    await ledger.end(newer)
+    assert await ledger.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelled"]
+
+
+async def test_our_lease_on_what_was_taken_on_ends_before_the_databases(ledger: Ledger) -> None:
+    taker = Taker(1)
+    ledger.handover.to(taker)
+    await ledger.decide.record(Batch(commands=[command(await ledger.evaluation("running"))]))
+    [taken] = taker.taken
+    left = await ledger.admin.fetchval(
+        "SELECT extract(epoch FROM next_attempt_at - now()) FROM evaluation_cancel.cancellations"
+    )
+    assert taken.deadline - time.monotonic() < left
+    assert abs(taken.clock_ahead) < timedelta(minutes=1)

@@ -1,0 +1,275 @@
+"""The port to Kubernetes Jobs: on an API server what it says and does, on a stub what it makes of odd answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from aiohttp import web
+
+from deploy.local.kubernetes.cluster import write_kubeconfig
+from deploy.local.kubernetes_simulated import Simulator, Which
+from deploy.local.processes.ports import free_port
+from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError, parse_retry_after
+from evaluation_cancel.consumer.kubernetes.client import METADATA_ONLY, WATCH_METADATA_ONLY
+from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
+from evaluation_cancel.consumer.kubernetes.jobs import parse_job
+from evaluation_cancel.consumer.kubernetes.port import ANY_POD, of_evaluation, pods_of_job
+from tests.support.consumer.cluster_env import Bed, labelled
+from tests.support.consumer.stub_server import Handler, answering
+
+# On an API server, simulated or real
+
+
+async def test_a_job_is_read_with_the_few_facts_that_matter(bed: Bed) -> None:
+    evaluation_id = uuid4()
+    uid = await bed.job(evaluation_id)
+    found = await bed.jobs.get(bed.raw.namespace, "job")
+    assert found is not None
+    assert (found.uid, found.name, found.evaluation_id) == (uid, "job", str(evaluation_id))
+    assert (found.finished, found.owned_by, found.suspended, found.manual_selector) == (None, None, False, False)
+    assert found.deletion_requested_at is None
+
+
+async def test_a_job_that_is_not_there_is_none(bed: Bed) -> None:
+    assert await bed.jobs.get(bed.raw.namespace, "nothing") is None
+    assert await bed.jobs.delete(bed.raw.namespace, "nothing", "uid") is False
+    assert await bed.jobs.find(bed.raw.namespace, uuid4()) == []
+
+
+async def test_a_delete_takes_the_pods_with_it_and_can_be_repeated(bed: Bed) -> None:
+    uid = await bed.job(uuid4(), ends_after="1")
+    assert await bed.jobs.delete(bed.raw.namespace, "job", uid)
+    assert await bed.jobs.delete(bed.raw.namespace, "job", uid)
+    going = await bed.jobs.get(bed.raw.namespace, "job")
+    assert going is not None
+    assert going.deletion_requested_at is not None
+    assert "foregroundDeletion" in going.finalizers
+    await bed.raw.until(lambda: bed.raw.is_gone(f"{bed.raw.jobs}/job"))
+    assert await bed.jobs.pods(bed.raw.namespace, pods_of_job(uid)) == []
+
+
+async def test_a_delete_of_another_uid_deletes_nothing_and_says_that_ours_is_gone(bed: Bed) -> None:
+    uid = await bed.job(uuid4())
+    assert await bed.jobs.delete(bed.raw.namespace, "job", str(uuid4())) is False
+    assert (await bed.raw.job("job")).uid == uid
+
+
+async def test_jobs_and_pods_are_found_by_the_label_of_their_evaluation(bed: Bed) -> None:
+    evaluation_id = uuid4()
+    uid = await bed.job(evaluation_id, "one", pods=2)
+    await bed.job(uuid4(), "other")
+    assert [job.uid for job in await bed.jobs.find(bed.raw.namespace, evaluation_id)] == [uid]
+    pods = await bed.jobs.pods(bed.raw.namespace, of_evaluation(evaluation_id))
+    assert [pod.owner_uid for pod in pods] == [uid, uid]
+    assert await bed.jobs.pods(bed.raw.namespace, pods_of_job(uid)) == pods
+    assert len(await bed.jobs.pods(bed.raw.namespace, ANY_POD)) == 3
+
+
+@pytest.mark.real
+async def test_lists_and_watches_of_pods_carry_names_and_no_more(bed: Bed) -> None:
+    await bed.job(uuid4())
+    listed = await bed.jobs.calls.call("GET", bed.raw.pods, accept=METADATA_ONLY)
+    assert listed.json()["kind"] == "PartialObjectMetadataList"
+    assert all("spec" not in item for item in listed.json()["items"])
+    query = [("watch", "true"), ("timeoutSeconds", "1")]
+    async with await bed.jobs.calls.open("GET", bed.raw.pods, query=query, accept=WATCH_METADATA_ONLY) as response:
+        events = [orjson.loads(line) async for line in response.content]
+    assert [event["object"]["kind"] for event in events] == ["PartialObjectMetadata"]
+
+
+async def test_lists_are_read_to_their_last_page(faulty: Bed, simulator: Simulator) -> None:
+    evaluation_id = uuid4()
+    for number in range(503):
+        await faulty.raw.create_job(f"job-{number}", parallelism=0, **labelled(evaluation_id))
+    assert len(await faulty.jobs.find("default", evaluation_id)) == 503
+    pages = [seen for seen in simulator.requests if seen.verb == "list" and seen.user.endswith(":consumer")]
+    assert [("continue" in seen.query) for seen in pages] == [False, True]
+    assert all("resourceVersion" not in seen.query for seen in pages)
+
+
+async def test_a_list_whose_snapshot_expires_half_way_starts_anew(faulty: Bed, simulator: Simulator) -> None:
+    evaluation_id = uuid4()
+    await faulty.job(evaluation_id)
+    simulator.faults.answer(410, Which(verb="list", resource="jobs"), times=2)
+    assert len(await faulty.jobs.find("default", evaluation_id)) == 1
+
+
+async def test_a_conflict_about_something_else_than_the_uid_is_tried_again(faulty: Bed, simulator: Simulator) -> None:
+    uid = await faulty.job(uuid4())
+    simulator.faults.answer(409, Which(verb="delete"))
+    with pytest.raises(TemporaryError) as raised:
+        await faulty.jobs.delete("default", "job", uid)
+    assert raised.value.code == "conflict"
+
+
+async def test_a_token_that_ended_is_read_anew(simulator: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "renewed"
+    write_kubeconfig(path, url=simulator.cluster.url, token="ended")
+    jobs = await connect(ClusterAccess(kubeconfig=path))
+    write_kubeconfig(path, url=simulator.cluster.url, token=simulator.cluster.token)
+    with pytest.raises(TemporaryError) as raised:
+        await jobs.get("default", "job")
+    assert raised.value.code == "unauthenticated"
+    assert await jobs.get("default", "job") is None
+    await jobs.close()
+
+
+# On a stub
+
+
+def always(response: Callable[[], web.Response]) -> Handler:
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        return response()
+
+    return handle
+
+
+NOT_KUBERNETES: list[Callable[[], web.Response]] = [
+    lambda: web.Response(status=404, text="<html>no such page</html>", content_type="text/html"),
+    lambda: web.Response(status=404, text="404 page not found"),
+    lambda: web.json_response({"kind": "Status", "reason": "NotFound", "message": "no matches for kind"}, status=404),
+    lambda: web.json_response({"kind": "Status", "reason": "NotFound", "details": {"name": "else"}}, status=404),
+    lambda: web.json_response(["a list"]),
+    lambda: web.Response(text="hello"),
+    lambda: web.json_response({}),
+    lambda: web.json_response({"kind": "Status", "status": "Success"}),
+    lambda: web.Response(status=204),
+]
+
+
+@pytest.mark.parametrize("response", NOT_KUBERNETES)
+async def test_what_did_not_come_from_an_api_server_proves_no_job_gone(
+    tmp_path: Path, response: Callable[[], web.Response]
+) -> None:
+    async with answering(tmp_path, always(response)) as jobs:
+        with pytest.raises(TemporaryError):
+            await jobs.get("default", "job")
+
+
+@pytest.mark.parametrize("response", [*NOT_KUBERNETES, lambda: web.json_response({"kind": "PodList", "metadata": {}})])
+async def test_what_did_not_come_from_an_api_server_is_no_empty_list(
+    tmp_path: Path, response: Callable[[], web.Response]
+) -> None:
+    async with answering(tmp_path, always(response)) as jobs:
+        with pytest.raises(TemporaryError):
+            await jobs.pods("default", "a=b")
+
+
+@pytest.mark.parametrize("verb", ["get", "delete"])
+@pytest.mark.parametrize(
+    ("status", "code", "unknown"),
+    [
+        (400, "unexpected_answer", True),
+        (401, "unauthenticated", False),
+        (422, "unexpected_answer", True),
+        (429, "throttled", False),
+        (500, "server_error", True),
+        (503, "server_error", True),
+    ],
+)
+async def test_a_delete_is_of_unknown_outcome_unless_the_answer_rules_it_out(
+    tmp_path: Path, verb: str, status: int, code: str, unknown: bool
+) -> None:
+    response = lambda: web.Response(status=status, text="x", headers={"Retry-After": "7"})  # noqa: E731
+    async with answering(tmp_path, always(response)) as jobs:
+        with pytest.raises(TemporaryError) as raised:
+            await (jobs.get("default", "job") if verb == "get" else jobs.delete("default", "job", "uid"))
+    assert raised.value.code == code
+    assert raised.value.outcome_unknown == (unknown and verb == "delete")
+    assert raised.value.retry_after == (None if status == 401 else 7.0)
+
+
+async def test_a_refusal_says_why(tmp_path: Path) -> None:
+    status = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": 'cannot delete "jobs"\0'}
+    async with answering(tmp_path, always(lambda: web.json_response(status, status=403))) as jobs:
+        with pytest.raises(Refusal) as raised:
+            await jobs.delete("default", "job", "uid")
+    assert raised.value.code == "rbac_denied"
+    assert raised.value.detail == '403: cannot delete "jobs"\N{REPLACEMENT CHARACTER}'
+
+
+async def test_a_server_that_is_not_there_was_certainly_not_asked_to_delete(tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path / "nobody", url=f"http://127.0.0.1:{free_port()}", token="t")
+    jobs = await connect(ClusterAccess(kubeconfig=kubeconfig))
+    with pytest.raises(TemporaryError) as raised:
+        await jobs.delete("default", "job", "uid")
+    assert (raised.value.code, raised.value.outcome_unknown) == ("unreachable", False)
+    await jobs.close()
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("n", ""), ("n", ".."), ("..", "n"), ("n", "a/../b"), ("n", "a?b")])
+async def test_a_name_that_would_mean_another_place_is_never_sent(tmp_path: Path, namespace: str, name: str) -> None:
+    """DELETE on the path of an empty name deletes all Jobs of the namespace."""
+    seen: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(request.raw_path)
+        return web.Response(status=500)
+
+    async with answering(tmp_path, handle) as jobs:
+        for call in (jobs.get(namespace, name), jobs.delete(namespace, name, "uid")):
+            with pytest.raises(TemporaryError) as raised:
+                await call
+            assert raised.value.code == "invalid_name"
+    assert seen == []
+
+
+# Facts
+
+
+def owned(**owner: Any) -> dict[str, Any]:
+    reference = {"kind": "JobSet", "name": "x", "uid": "u", "controller": True} | owner
+    return {"metadata": {"name": "j", "namespace": "n", "uid": "u", "ownerReferences": [reference]}}
+
+
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        ({}, "JobSet/x"),
+        ({"kind": "Workflow", "name": "w"}, "Workflow/w"),
+        ({"kind": "CronJob"}, None),
+        ({"controller": False}, None),
+    ],
+)
+def test_only_an_owner_that_would_create_it_again_counts(owner: dict[str, Any], said: str | None) -> None:
+    assert parse_job(owned(**owner)).owned_by == said
+
+
+@pytest.mark.parametrize(
+    ("condition", "finished"),
+    [
+        ({"type": "Complete", "status": "True"}, "succeeded"),
+        ({"type": "Failed", "status": "True"}, "failed"),
+        ({"type": "Failed", "status": "False"}, None),
+        ({"type": "FailureTarget", "status": "True"}, None),
+        ({"type": "SuccessCriteriaMet", "status": "True"}, None),
+        ({"type": "Suspended", "status": "True"}, None),
+    ],
+)
+def test_a_job_has_finished_only_by_its_final_conditions(condition: dict[str, str], finished: str | None) -> None:
+    item = {"metadata": {"name": "j", "namespace": "n", "uid": "u"}, "status": {"conditions": [condition]}}
+    assert parse_job(item).finished == finished
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("-1", 0.0),
+        ("999999", 3600.0),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value, datetime(2026, 1, 1, 12, tzinfo=UTC)) == seconds

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+from evaluation_cancel.consumer.sql import outbox, retention
+from tests.support.consumer.commands import command
+from tests.support.consumer.postgres_env import Ledger
+
+LONG_AGO = "now() - interval '40 days'"
+
+
+async def forget(ledger: Ledger, limit: int = 1000) -> int:
+    async with ledger.database.transaction() as tx:
+        commands = await retention.forget_commands(tx, timedelta(days=30), limit)
+        return commands + await retention.forget_messages(tx, timedelta(days=30), limit)
+
+
+async def age(ledger: Ledger) -> None:
+    await ledger.admin.execute(f"UPDATE evaluation_cancel.commands SET received_at = {LONG_AGO}")
+    await ledger.admin.execute(f"UPDATE evaluation_cancel.messages SET created_at = {LONG_AGO}")
+
+
+async def test_old_commands_and_published_messages_are_forgotten_and_cancellations_kept(ledger: Ledger) -> None:
+    evaluation = await ledger.evaluation()
+    await ledger.cancelled(command(evaluation))
+    await age(ledger)
+    await ledger.admin.execute("DELETE FROM evaluation_cancel.outbox")
+    assert await forget(ledger) == 3
+    assert (await ledger.count("commands"), await ledger.count("messages")) == (0, 0)
+    assert await ledger.count("cancellations") == 1
+
+
+async def test_young_rows_are_kept(ledger: Ledger) -> None:
+    await ledger.cancelled(command(await ledger.evaluation()))
+    await ledger.admin.execute("DELETE FROM evaluation_cancel.outbox")
+    assert await forget(ledger) == 0
+
+
+async def test_an_open_cancellation_keeps_its_commands_and_the_outbox_its_messages_however_old(ledger: Ledger) -> None:
+    await ledger.send(command(await ledger.evaluation()))
+    await age(ledger)
+    assert await forget(ledger) == 0
+
+
+async def test_at_most_so_many_are_forgotten_at_a_time(ledger: Ledger) -> None:
+    for _ in range(5):
+        await ledger.cancelled(command(await ledger.evaluation()))
+    await age(ledger)
+    await ledger.admin.execute("DELETE FROM evaluation_cancel.outbox")
+    assert await forget(ledger, limit=2) == 4
+
+
+async def test_the_oldest_are_found_without_reading_all(ledger: Ledger) -> None:
+    async with ledger.admin.transaction():
+        await ledger.admin.execute("SET LOCAL enable_seqscan = off")
+        arguments = (timedelta(days=30), 10)
+        plans = [
+            "\n".join(row[0] for row in await ledger.admin.fetch("EXPLAIN " + query, *arguments))
+            for query in (retention.FORGET_COMMANDS, retention.LOCK_OLD_MESSAGES)
+        ]
+    assert "commands_by_age" in plans[0]
+    assert "Sort" not in plans[0]
+    assert "messages_pkey" in plans[1]
+
+
+async def test_a_message_that_is_published_again_meanwhile_is_kept(ledger: Ledger) -> None:
+    first = await published_long_ago(ledger)
+    again = ledger.database.transaction()
+    tx = await again.__aenter__()
+    await outbox.add_again(tx, [first])
+    forgetting = asyncio.create_task(forget(ledger))
+    await asyncio.wait([forgetting], timeout=0.5)  # it may wait for the other, or leave the message out
+    await again.__aexit__(None, None, None)
+    await forgetting
+    assert await orphans(ledger) == []
+
+
+async def test_a_message_that_is_forgotten_meanwhile_is_not_queued_again(ledger: Ledger) -> None:
+    first = await published_long_ago(ledger)
+
+    async def publish_again() -> None:
+        async with ledger.database.transaction() as tx:
+            await outbox.add_again(tx, [first])
+
+    async with ledger.database.transaction() as tx:
+        await retention.forget_messages(tx, timedelta(days=30), 10)
+        adding = asyncio.create_task(publish_again())
+        await asyncio.wait([adding], timeout=0.5)
+    await adding
+    assert await orphans(ledger) == []
+
+
+async def published_long_ago(ledger: Ledger) -> tuple[UUID, UUID]:
+    """Evaluation and event id of a message."""
+    await ledger.send(command(await ledger.evaluation()))
+    await age(ledger)
+    await ledger.admin.execute("DELETE FROM evaluation_cancel.outbox")
+    row = await ledger.row("messages")
+    return row["evaluation_id"], row["event_id"]
+
+
+async def orphans(ledger: Ledger) -> list[int]:
+    """Places in the queue whose message is gone."""
+    rows = await ledger.admin.fetch(
+        "SELECT o.id FROM evaluation_cancel.outbox o"
+        " WHERE NOT EXISTS (SELECT FROM evaluation_cancel.messages m WHERE m.id = o.message_id)"
+    )
+    return [row["id"] for row in rows]

@@ -1,0 +1,54 @@
+"""One attempt at a row of a test's own, for tests of what an attempt does."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome
+from evaluation_cancel.consumer.kubernetes.port import Pod
+from evaluation_cancel.consumer.teardown.attempt import TeardownRules, attempt
+from tests.support.fakes.jobs import MemoryJobs
+
+EVALUATION = UUID("0197c0de-0000-7000-8000-000000000001")
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RULES = TeardownRules()
+A_POD = Pod(name="job-abc", uid="pod-1", owner_uid="uid-1")
+
+
+def row(**changes: Any) -> ClaimedCancellation:
+    given: dict[str, Any] = {
+        "id": UUID(int=7),
+        "evaluation_id": EVALUATION,
+        "team_id": "team",
+        "attempt": 1,
+        "phase": "stopping",
+        "status_before": "running",
+        "cluster": "local",
+        "namespace": "default",
+        "job_name": "job",
+        "job_uid": "uid-1",
+        "accepted_at": NOW - timedelta(seconds=1),
+        "intent_at": None,
+        "refused_since": None,
+        "deadline": time.monotonic() + 3600,
+    }
+    return ClaimedCancellation(**(given | changes))
+
+
+class Intents:
+    """Records intents into the list of calls, so that their order shows."""
+
+    def __init__(self, jobs: MemoryJobs, *, held: bool = True) -> None:
+        self.jobs = jobs
+        self.held = held
+
+    async def __call__(self) -> bool:
+        self.jobs.calls.append(("intent",))
+        return self.held
+
+
+async def attempted(claimed: ClaimedCancellation, jobs: MemoryJobs, *, held: bool = True, **seen: Any) -> Outcome:
+    return await attempt(claimed, jobs, Intents(jobs, held=held), rules=RULES, now=lambda: NOW, **seen)

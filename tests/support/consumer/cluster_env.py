@@ -1,0 +1,116 @@
+"""A cluster with Jobs of evaluations on it, and the teardown at work on them with a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from deploy.local.kubernetes_simulated import Simulator
+from evaluation_cancel.consumer.domain.cancellations import Failed, Gone
+from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
+from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, Jobs
+from evaluation_cancel.consumer.kubernetes.watch import ClusterWatch
+from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.teardown.attempt import TeardownRules
+from evaluation_cancel.consumer.teardown.loop import Teardown
+from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
+from tests.support.fakes.cancellations import MemoryCancellations, Stored
+from tests.support.kubernetes.raw import Raw
+from tests.support.waiting import until
+
+CLUSTER = "local"
+LIMITS = TeardownLimits(poll=0.05, lease=timedelta(seconds=60))
+SLOW_LOOKS = TeardownRules(first_look=3600.0, last_look=3600.0)
+"""Only the watch can then be what ends a wait."""
+QUICK = TeardownRules(first_look=0.1, last_look=0.2, backoff_base=0.05, backoff_cap=0.5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bed:
+    """`raw` is the administrator's view, `jobs` the service's."""
+
+    raw: Raw
+    jobs: KubernetesJobs
+    simulator: Simulator | None = None
+
+    async def job(self, evaluation_id: UUID, name: str = "job", *, pods: int = 1, **settings: Any) -> str:
+        """Creates a labelled Job, waits until its pods run, and gives its uid."""
+        created = await self.raw.running_job(name, pods=pods, **labelled(evaluation_id), **settings)
+        return created.uid
+
+    async def cancelled(self, store: MemoryCancellations, name: str = "job", **settings: Any) -> Stored:
+        """A running evaluation with one Job whose cancellation was accepted."""
+        evaluation_id = uuid4()
+        uid = await self.job(evaluation_id, name, **settings)
+        return store.add(self.row(evaluation_id=evaluation_id, job_name=name, job_uid=uid))
+
+    def row(self, **changes: Any) -> Stored:
+        return Stored(**({"cluster": CLUSTER, "namespace": self.raw.namespace} | changes))
+
+    @asynccontextmanager
+    async def teardown(
+        self,
+        store: CancellationStore,
+        *,
+        rules: TeardownRules = QUICK,
+        limits: TeardownLimits = LIMITS,
+        watch: bool = True,
+        more: Mapping[str, Jobs] | None = None,
+    ) -> AsyncIterator[Teardown]:
+        """The loop at work until the end of the context, from when the watch knows what is there; `more` clusters have
+        none.
+        """
+        sightings = Sightings()
+        loop = Teardown(
+            store=store,
+            clusters={CLUSTER: self.jobs, **(more or {})},
+            sightings={CLUSTER: sightings},
+            worker="test",
+            rules=rules,
+            limits=limits,
+        )
+        watcher = ClusterWatch(
+            self.jobs.calls,
+            cluster=CLUSTER,
+            sightings=sightings,
+            on_change=loop.on_change,
+            on_connected=lambda: loop.on_reachable(CLUSTER),
+        )
+        tasks: list[asyncio.Task[None]] = []
+        if watch:
+            tasks.append(asyncio.create_task(watcher.run()))
+            await until(lambda: watcher.connected, "the watch is connected")
+        tasks.append(asyncio.create_task(loop.run()))
+        try:
+            yield loop
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def labelled(evaluation_id: UUID) -> dict[str, dict[str, str]]:
+    """The evaluation's label on a Job and on its pods."""
+    label = {EVALUATION_LABEL: str(evaluation_id)}
+    return {"labels": label, "pod_labels": label}
+
+
+async def ended(*rows: Stored, within: float = 60.0) -> None:
+    await until(lambda: all(row.ended is not None for row in rows), "all rows ended", within=within)
+
+
+async def gone(row: Stored, within: float = 60.0) -> Gone:
+    await ended(row, within=within)
+    assert isinstance(row.ended, Gone), row.ended
+    return row.ended
+
+
+async def failed(row: Stored) -> Failed:
+    await ended(row)
+    assert isinstance(row.ended, Failed), row.ended
+    return row.ended

@@ -1,0 +1,68 @@
+"""A broker that takes what it is told to, and relays that publish to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from evaluation_cancel.consumer.domain.messages import Message
+from evaluation_cancel.consumer.outbox.ports import Record, SendResult, Sent
+from evaluation_cancel.consumer.outbox.relay import Relay, RelayLimits
+from evaluation_cancel.consumer.sql import outbox
+from tests.support.consumer.postgres_env import Ledger
+
+
+class FakeBroker:
+    """Takes what it is sent; `answers` maps a value to what is said of it instead of Sent."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[Record]] = []
+        self.answers: dict[bytes, SendResult] = {}
+        self.renewed = 0
+
+    async def send(self, records: Sequence[Record]) -> list[SendResult]:
+        self.rounds.append(list(records))
+        return [self.answers.get(value or b"", Sent()) for _, _, value, _ in records]
+
+    async def renew(self) -> None:
+        self.renewed += 1
+
+    @property
+    def values(self) -> list[bytes]:
+        return [value or b"" for sent in self.rounds for _, _, value, _ in sent]
+
+
+def relay(ledger: Ledger, broker: FakeBroker, holder: str = "a", *, batch: int = 100, lease: float = 30) -> Relay:
+    limits = RelayLimits(batch=batch, poll=0.05, lease=timedelta(seconds=lease))
+    return Relay(database=ledger.database, producer=broker, holder=holder, limits=limits)
+
+
+async def add(
+    ledger: Ledger,
+    *messages: tuple[str | None, str],
+    event_id: UUID | None = None,
+    evaluation_id: UUID | None = None,
+) -> None:
+    """Messages as (key, value)."""
+    async with ledger.database.transaction() as tx:
+        await outbox.add(
+            tx,
+            [
+                Message(
+                    event_id=event_id or uuid4(),
+                    type="EvaluationCancelled",
+                    evaluation_id=evaluation_id,
+                    topic="events",
+                    key=None if key is None else key.encode(),
+                    value=value.encode(),
+                    headers=[("ce_id", b"x"), ("odd", b"\xff\x00")],
+                )
+                for key, value in messages
+            ],
+        )
+
+
+async def lead(relay: Relay) -> None:
+    """Takes the lease, as `run` does before each round."""
+    assert await relay._hold()

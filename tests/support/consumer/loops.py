@@ -1,0 +1,59 @@
+"""The teardown loop at work between a store and a cluster in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from evaluation_cancel.consumer.kubernetes.port import Job, Jobs
+from evaluation_cancel.consumer.teardown.attempt import TeardownRules
+from evaluation_cancel.consumer.teardown.loop import Teardown
+from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
+from tests.support.fakes.cancellations import Stored
+from tests.support.fakes.jobs import MemoryJobs, job
+
+LIMITS = TeardownLimits(poll=0.02, calls_in_flight=4)
+RULES = TeardownRules(first_look=3600, last_look=3600, backoff_base=3600, backoff_cap=3600)
+
+
+@asynccontextmanager
+async def running(
+    store: CancellationStore, jobs: Jobs | Mapping[str, Jobs], **settings: Any
+) -> AsyncIterator[Teardown]:
+    clusters = jobs if isinstance(jobs, Mapping) else {"local": jobs}
+    loop = Teardown(store=store, clusters=clusters, worker="test", **({"limits": LIMITS, "rules": RULES} | settings))
+    task = asyncio.create_task(loop.run())
+    try:
+        yield loop
+    finally:
+        if not loop._stopping:  # one that was told to stop has to end by itself
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def stored(number: int = 1, **changes: Any) -> Stored:
+    return Stored(**({"job_name": f"job-{number}", "job_uid": f"uid-{number}"} | changes))
+
+
+def theirs(row: Stored) -> Job:
+    """The running Job of that row."""
+    return job(row.evaluation_id, name=row.job_name, uid=row.job_uid)
+
+
+class Gated(MemoryJobs):
+    """Lets calls through only once its gate is open; counts how many wait at most."""
+
+    def __init__(self, *jobs: Job, **settings: Any) -> None:
+        super().__init__(*jobs, **settings)
+        self.gate = asyncio.Event()
+        self.waiting = 0
+        self.most = 0
+
+    async def get(self, namespace: str, name: str) -> Job | None:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.gate.wait()
+        self.waiting -= 1
+        return await super().get(namespace, name)

@@ -1,0 +1,100 @@
+"""Fixtures of the integration and end-to-end tests: the stand, and what a test has to itself on it.
+
+`TEST_STACK` chooses the stand: `memory` (in-memory Kafka, simulated Kubernetes; the default), `real` (Apache Kafka, a
+real Kubernetes API) or `containers` (testcontainers). Postgres and S3 are there in all of them. The parts are shared by
+all tests of a run, so a test works in its own database, topics, namespace and bucket, and a test that breaks a part
+starts one of its own (`deploy.local.stand.stack`).
+"""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aioboto3
+import pytest
+
+from deploy.local.errors import StandError
+from deploy.local.kafka.broker import ensure_topics
+from deploy.local.kubernetes.admin import administrator, create_namespace, delete_namespace
+from deploy.local.stand.stack import Stack, stack
+from evaluation_cancel.consumer.migrations import schema
+from evaluation_cancel.schemas.topics import Topics
+from tests.support.stacks import chosen_stack
+
+TEMPLATE = "migrated"
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture(scope="session")
+async def stand() -> AsyncIterator[Stack]:
+    """All parts, started once for the run."""
+    match chosen_stack():
+        case "memory":
+            parts = stack(kafka="memory", kubernetes="simulated")
+        case "real":
+            parts = stack(kafka="real", kubernetes="real")
+        case _:
+            from deploy.local.stand.containers import containers  # noqa: PLC0415  Docker's client is slow to load
+
+            parts = containers()
+    async with AsyncExitStack() as running:
+        try:
+            started = await running.enter_async_context(parts)
+        except StandError as error:
+            # One message for the run, instead of the same one for each of hundreds of tests.
+            pytest.exit(f"TEST_STACK={chosen_stack()} cannot be started. {error}", returncode=1)
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def migrated(stand: Stack) -> str:
+    """The name of a database with our schema that nobody uses; copies of it are quick."""
+    await schema.upgrade(await stand.postgres.create_database(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database(stand: Stack, migrated: str) -> AsyncIterator[str]:
+    """The DSN of a fresh database with our schema."""
+    name = unique("test")
+    yield await stand.postgres.create_database(name, template=migrated)
+    await stand.postgres.drop_database(name)
+
+
+@pytest.fixture
+async def empty_database(stand: Stack) -> AsyncIterator[str]:
+    """The DSN of a fresh database with nothing in it."""
+    name = unique("test")
+    yield await stand.postgres.create_database(name)
+    await stand.postgres.drop_database(name)
+
+
+@pytest.fixture
+async def topics(stand: Stack) -> Topics:
+    """Fresh topics. On the in-memory broker they have four partitions, on others twelve."""
+    fresh = Topics(f"{unique('t')}-")
+    await ensure_topics(stand.kafka, fresh.specs())
+    return fresh
+
+
+@pytest.fixture
+async def namespace(stand: Stack) -> AsyncIterator[str]:
+    """A fresh Kubernetes namespace. Nobody waits for its end."""
+    name = unique("test")
+    async with administrator(stand.cluster) as client:
+        await create_namespace(client, name)
+        yield name
+        await delete_namespace(client, name)
+
+
+@pytest.fixture
+async def bucket(stand: Stack) -> str:
+    """The name of a fresh, empty, unversioned bucket."""
+    name, s3 = unique("test"), stand.s3
+    session = aioboto3.Session(s3.access_key, s3.secret_key, region_name=s3.region)
+    async with session.client("s3", endpoint_url=s3.endpoint_url) as client:
+        await client.create_bucket(Bucket=name)
+    return name

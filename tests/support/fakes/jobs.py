@@ -1,0 +1,69 @@
+"""A cluster in memory behind the teardown's port: enough to tell what was asked of it, and to refuse on order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from evaluation_cancel.consumer.kubernetes.port import Job, Pod
+
+
+class MemoryJobs:
+    """Jobs go, with their pods, as soon as they are deleted, unless `lingers`. `calls` tells what was asked."""
+
+    def __init__(self, *jobs: Job, pods: dict[str, list[Pod]] | None = None, lingers: bool = False) -> None:
+        self.jobs = {job.name: job for job in jobs}
+        self.by_selector = pods or {}
+        self.lingers = lingers
+        self.calls: list[tuple[str, ...]] = []
+        self.faults: dict[str, list[Exception | Callable[[], None]]] = {}
+
+    def fail(self, verb: str, *faults: Exception | Callable[[], None]) -> None:
+        """The next calls of that verb raise these, or call them first."""
+        self.faults.setdefault(verb, []).extend(faults)
+
+    @property
+    def verbs(self) -> list[str]:
+        return [call[0] for call in self.calls]
+
+    async def get(self, namespace: str, name: str) -> Job | None:  # noqa: ARG002  # one namespace is enough
+        self._called("get", name)
+        return self.jobs.get(name)
+
+    async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:  # noqa: ARG002
+        self._called("find", str(evaluation_id))
+        return [job for job in self.jobs.values() if job.evaluation_id == str(evaluation_id)]
+
+    async def delete(self, namespace: str, name: str, uid: str) -> bool:  # noqa: ARG002
+        self._called("delete", name, uid)
+        job = self.jobs.get(name)
+        if job is None or job.uid != uid:
+            return False
+        if self.lingers:
+            finalizers = ("foregroundDeletion",)
+            self.jobs[name] = replace(job, deletion_requested_at=datetime.now(UTC), finalizers=finalizers)
+        else:
+            del self.jobs[name]
+        return True
+
+    async def pods(self, namespace: str, selector: str) -> list[Pod]:  # noqa: ARG002
+        self._called("pods", selector)
+        return list(self.by_selector.get(selector, ()))
+
+    def _called(self, verb: str, *arguments: str) -> None:
+        self.calls.append((verb, *arguments))
+        faults = self.faults.get(verb)
+        if faults:
+            fault = faults.pop(0)
+            if isinstance(fault, Exception):
+                raise fault
+            fault()
+
+
+def job(evaluation: UUID, /, **changes: Any) -> Job:
+    """A running Job of that evaluation."""
+    given = {"namespace": "default", "name": "job", "uid": "uid-1", "evaluation_id": str(evaluation)}
+    return Job(**(given | changes))

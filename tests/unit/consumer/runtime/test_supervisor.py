@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.runtime.supervisor import Supervisor
+from tests.support.waiting import until
+
+
+class FakeLoop:
+    """Runs until stopped; raises the given faults first."""
+
+    def __init__(self, *faults: Exception, deaf: bool = False) -> None:
+        self.faults = list(faults)
+        self.deaf = deaf
+        self.begun = 0
+        self.stopped_at = 0.0
+        self.progressed_at = time.monotonic()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.stopped_at = time.monotonic()
+        if not self.deaf:
+            self._stopping.set()
+
+    async def run(self) -> None:
+        self.begun += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        await self._stopping.wait()
+
+
+def supervise(**loops: FakeLoop) -> tuple[Supervisor, list[str]]:
+    restarted: list[str] = []
+    return Supervisor(list(loops.items()), restarted=restarted.append), restarted
+
+
+async def test_a_loop_that_fails_begins_anew_and_stops_no_other() -> None:
+    faulty = FakeLoop(TemporaryError("postgres_unavailable", "down"), RuntimeError("a bug"))
+    steady = FakeLoop()
+    supervisor, restarted = supervise(faulty=faulty, steady=steady)
+    supervisor.start()
+    await until(lambda: faulty.begun == 3, "the loop was begun three times")
+    assert restarted == ["faulty", "faulty"]
+    assert steady.begun == 1
+    assert await supervisor.stop(5)
+
+
+async def test_loops_are_stopped_in_the_order_given() -> None:
+    first, second = FakeLoop(), FakeLoop()
+    supervisor, _ = supervise(first=first, second=second)
+    supervisor.start()
+    await until(lambda: second.begun == 1, "both run")
+    assert await supervisor.stop(5)
+    assert first.stopped_at < second.stopped_at
+
+
+async def test_a_loop_that_does_not_end_is_cut_short_and_it_is_said() -> None:
+    deaf = FakeLoop(deaf=True)
+    supervisor, _ = supervise(deaf=deaf)
+    supervisor.start()
+    await until(lambda: deaf.begun == 1, "it runs")
+    assert not await supervisor.stop(0.05)
+
+
+async def test_a_loop_without_progress_is_named() -> None:
+    still = FakeLoop()
+    still.progressed_at -= 3600
+    supervisor, _ = supervise(still=still, steady=FakeLoop())
+    assert supervisor.standing_still() == ["still"]
+
+
+async def test_a_loop_that_an_outage_makes_begin_anew_is_no_reason_for_a_restart() -> None:
+    out = FakeLoop(*(TemporaryError("kafka_unavailable", "down") for _ in range(2)))
+    out.progressed_at -= 3600
+    supervisor, restarted = supervise(out=out)
+    supervisor.start()
+    await until(lambda: len(restarted) == 2, "it was begun anew")
+    assert supervisor.standing_still() == []
+    await supervisor.stop(5)
+
+
+class Unhurried(FakeLoop):
+    """Has something in hand that takes a moment to finish."""
+
+    finished = False
+
+    async def run(self) -> None:
+        await super().run()
+        await asyncio.sleep(0.3)
+        self.finished = True
+
+
+async def test_a_loop_that_an_outage_holds_leaves_those_behind_it_time_to_finish() -> None:
+    deaf, behind = FakeLoop(deaf=True), Unhurried()
+    supervisor, _ = supervise(deaf=deaf, behind=behind)
+    supervisor.start()
+    await until(lambda: deaf.begun + behind.begun == 2, "both run")
+    assert not await supervisor.stop(3)
+    assert behind.finished
+
+
+async def test_a_pause_after_a_fault_does_not_delay_the_end() -> None:
+    faulty = FakeLoop(*(TemporaryError("kafka_unavailable", "down") for _ in range(1000)))
+    supervisor, _ = supervise(faulty=faulty)
+    supervisor._pause = lambda _faults: 3600.0  # type: ignore[method-assign]
+    supervisor.start()
+    await until(lambda: faulty.begun == 1, "it has failed once")
+    assert await supervisor.stop(60)
+    assert faulty.begun == 1

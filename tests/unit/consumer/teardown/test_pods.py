@@ -1,0 +1,76 @@
+"""One attempt: which pods hold up the end, and which of them its evidence names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from evaluation_cancel.consumer.domain.cancellations import Gone, PodGone, Retry, StillStopping, TeardownEvidence
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.kubernetes.port import Pod, of_evaluation, pods_of_job
+from evaluation_cancel.consumer.teardown.pods import PODS_IN_EVIDENCE
+from tests.support.consumer.attempts import A_POD, EVALUATION, NOW, attempted, row
+from tests.support.fakes.jobs import MemoryJobs, job
+
+
+async def test_pods_of_a_selector_of_its_own_are_looked_for_though_the_first_look_at_the_job_failed() -> None:
+    jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [A_POD]})
+    jobs.fail("get", TemporaryError("timeout", "no answer"))
+    first = await attempted(row(), jobs)
+    assert isinstance(first, Retry)
+    second = await attempted(row(attempt=2, evidence=first.evidence), jobs)
+    assert isinstance(second, StillStopping)
+
+
+async def test_pods_of_a_job_with_a_selector_of_its_own_are_found_by_their_owner() -> None:
+    jobs = MemoryJobs(job(EVALUATION, manual_selector=True), pods={"": [A_POD, replace(A_POD, owner_uid="else")]})
+    first = await attempted(row(), jobs)
+    assert first.evidence.manual_selector
+    second = await attempted(row(intent_at=NOW, evidence=first.evidence), jobs)
+    assert isinstance(second, StillStopping)
+    jobs.by_selector.clear()
+    third = await attempted(row(intent_at=NOW, evidence=second.evidence), jobs)
+    assert isinstance(third, Gone)
+
+
+async def test_a_job_never_seen_alive_may_have_had_a_selector_of_its_own() -> None:
+    jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [A_POD]})
+    assert isinstance(await attempted(row(), jobs), StillStopping)
+
+
+async def test_pods_of_a_successor_with_the_same_label_do_not_hold_up_the_end() -> None:
+    jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [replace(A_POD, owner_uid="uid-2")]})
+    assert isinstance(await attempted(row(), jobs), Gone)
+
+
+async def test_pods_that_the_watch_saw_go_are_in_the_evidence() -> None:
+    seen = PodGone(name="job-abc", uid="pod-1", first_seen_at=NOW - timedelta(minutes=1), gone_at=NOW)
+    outcome = await attempted(row(), MemoryJobs(), seen_pods=lambda uid: [seen] if uid == "uid-1" else [])
+    assert outcome.evidence.pods == (seen,)
+    assert outcome.evidence.pod_count == 1
+
+
+async def test_without_a_watch_the_pods_of_a_stuck_job_are_asked_for_once() -> None:
+    dying = job(EVALUATION, deletion_requested_at=NOW, finalizers=("foregroundDeletion",))
+    jobs = MemoryJobs(dying, pods={pods_of_job("uid-1"): [A_POD]})
+    early = await attempted(row(intent_at=NOW, looks=1), jobs)
+    assert early.evidence.pods == ()
+    later = await attempted(row(intent_at=NOW, looks=2), jobs)
+    assert [pod.name for pod in later.evidence.pods] == ["job-abc"]
+    await attempted(row(intent_at=NOW, looks=3, evidence=later.evidence), jobs)
+    assert jobs.verbs.count("pods") == 1
+
+
+async def test_at_the_end_every_pod_has_gone_and_the_first_sighting_is_kept() -> None:
+    before = PodGone(name="job-abc", uid="pod-1", first_seen_at=NOW - timedelta(minutes=1))
+    evidence = TeardownEvidence(job="uid-1", pods=(before,), pod_count=1)
+    seen = replace(before, first_seen_at=NOW)
+    outcome = await attempted(row(intent_at=NOW, evidence=evidence), MemoryJobs(), seen_pods=lambda _: [seen])
+    assert outcome.evidence.pods == (replace(before, gone_at=NOW),)
+
+
+async def test_evidence_names_a_hundred_pods_and_counts_the_rest() -> None:
+    pods = [Pod(name=f"p{n}", uid=f"u{n}", owner_uid="uid-1") for n in range(250)]
+    outcome = await attempted(row(), MemoryJobs(pods={pods_of_job("uid-1"): pods}))
+    assert len(outcome.evidence.pods) == PODS_IN_EVIDENCE
+    assert outcome.evidence.pod_count == 250

@@ -1,0 +1,59 @@
+import base64
+import json
+
+from evaluation_cancel.schemas.topics import DEAD_LETTER_MARGIN_BYTES
+from evaluation_cancel.schemas.wire.codec import EncodedRecord, UndecodableRecord, dead_letter, decode_command
+from evaluation_cancel.schemas.wire.records import RawRecord
+from tests.support.schemas.examples import HEADERS, record
+
+
+def letter_of(raw: RawRecord) -> EncodedRecord:
+    try:
+        decode_command(raw)
+    except UndecodableRecord as error:
+        return dead_letter(raw, error)
+    raise AssertionError("the record was understood")
+
+
+def test_the_original_bytes_and_headers_stay_as_they_were() -> None:
+    raw = record(b"\xff not json", HEADERS | {"x-note": b"\xfe"}, key=b"\xfd")
+    letter = letter_of(raw)
+    assert (letter.key, letter.value) == (b"\xfd", b"\xff not json")
+    assert tuple(letter.headers[: len(raw.headers)]) == raw.headers
+
+
+def test_the_reason_and_the_position_stand_in_headers() -> None:
+    headers = dict(letter_of(record(b"not json")).headers)
+    assert headers["dlq_code"] == b"not_json"
+    assert headers["dlq_field"] == b"value"
+    assert headers["dlq_problem"].startswith(b"is not JSON")
+    position = [headers[f"dlq_{name}"] for name in ("topic", "partition", "offset", "timestamp")]
+    assert position == [b"commands", b"3", b"42", b"1700000000000"]
+
+
+def test_a_record_without_value_or_key_is_a_letter_without_them() -> None:
+    nothing = RawRecord(topic="t", partition=0, offset=1, timestamp_ms=2, key=None, value=None, headers=())
+    letter = letter_of(nothing)
+    assert (letter.key, letter.value) == (None, None)
+    assert dict(letter.headers)["dlq_code"] == b"no_value"
+
+
+def test_headers_that_cannot_stand_as_they_were_are_kept_in_base64() -> None:
+    odd = (("x-\udcff", b"1"), ("dlq_code", b"forged"), ("x-absent", None))
+    headers = dict(letter_of(record(headers=(*HEADERS.items(), *odd))).headers)
+    assert headers["dlq_code"] == b"invalid_header"
+    pairs = [
+        [base64.b64decode(name), None if value is None else base64.b64decode(value)]
+        for name, value in json.loads(headers["dlq_headers_base64"])
+    ]
+    assert pairs == [[b"x-\xff", b"1"], [b"dlq_code", b"forged"], [b"x-absent", None]]
+
+
+def test_a_letter_is_never_larger_than_the_room_it_has() -> None:
+    odd = tuple((f"x-\udcff{number}", b"v" * 900) for number in range(900))
+    raw = record(headers=odd)
+    letter = letter_of(raw)
+    headers = dict(letter.headers)
+    kept = len(json.loads(headers["dlq_headers_base64"]))
+    assert kept + int(headers["dlq_headers_dropped"]) == 900
+    assert sum(len(name) + len(value) for name, value in letter.headers) < DEAD_LETTER_MARGIN_BYTES
