@@ -27,7 +27,7 @@ PATIENCE = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Works:
+class SystemEnv:
     """The running system with everything a test needs to use and to break it."""
 
     system: System
@@ -101,7 +101,7 @@ class Works:
 
 
 @pytest.fixture(scope="module")
-async def works() -> AsyncIterator[Works]:
+async def system_env() -> AsyncIterator[SystemEnv]:
     real = chosen_stack() == "real"
     parts = stack(kafka="real" if real else "memory", kubernetes="real" if real else "simulated")
     async with (
@@ -111,4 +111,4 @@ async def works() -> AsyncIterator[Works]:
         orchestrator(Places.of(running)) as team,
         Publisher(client=running.kafka.kafka_client(), source="urn:e2e", topics=running.topics) as publisher,
     ):
-        yield Works(system=running, listener=listener, team=team, publisher=publisher)
+        yield SystemEnv(system=running, listener=listener, team=team, publisher=publisher)

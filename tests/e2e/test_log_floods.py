@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from deploy.local.kafka.real import RealKafka
-from tests.e2e.conftest import Works
+from tests.e2e.conftest import SystemEnv
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,8 +22,8 @@ A_SECOND = 3
 class Logs:
     """How long each consumer's log was at some moment."""
 
-    def __init__(self, works: Works) -> None:
-        self._consumers = works.system.consumers
+    def __init__(self, system_env: SystemEnv) -> None:
+        self._consumers = system_env.system.consumers
         self._begin = {name: each.child.log.stat().st_size for name, each in self._consumers.items()}
 
     def since(self) -> dict[str, list[bytes]]:
@@ -45,31 +45,31 @@ def _kind(line: bytes) -> str:
     return str(told.get("action") or told.get("logger"))
 
 
-async def test_an_outage_of_postgres_is_a_few_lines_a_second(works: Works) -> None:
-    evaluations = await works.running(30, ends_after=3)
-    await works.cancel(evaluations[:20])
-    logs = Logs(works)
-    works.system.stack.postgres.kill()
-    await works.cancel(evaluations[20:])
+async def test_an_outage_of_postgres_is_a_few_lines_a_second(system_env: SystemEnv) -> None:
+    evaluations = await system_env.running(30, ends_after=3)
+    await system_env.cancel(evaluations[:20])
+    logs = Logs(system_env)
+    system_env.system.stack.postgres.kill()
+    await system_env.cancel(evaluations[20:])
     await asyncio.sleep(OUTAGE)  # so long does it last
     lines = logs.since()
-    await works.system.stack.postgres.start()
-    await works.all_cancelled_once(evaluations)
-    await works.healthy()
+    await system_env.system.stack.postgres.start()
+    await system_env.all_cancelled_once(evaluations)
+    await system_env.healthy()
     are_few(lines)
 
 
 @pytest.mark.real
-async def test_an_outage_of_kafka_is_a_few_lines_a_second(works: Works) -> None:
-    kafka = works.system.stack.kafka
+async def test_an_outage_of_kafka_is_a_few_lines_a_second(system_env: SystemEnv) -> None:
+    kafka = system_env.system.stack.kafka
     assert isinstance(kafka, RealKafka)
-    evaluations = await works.running(30, ends_after=3)
-    await works.cancel(evaluations)
-    logs = Logs(works)
+    evaluations = await system_env.running(30, ends_after=3)
+    await system_env.cancel(evaluations)
+    logs = Logs(system_env)
     kafka.kill()
     await asyncio.sleep(OUTAGE)  # so long does it last
     lines = logs.since()
     await kafka.start()
-    await works.all_cancelled_once(evaluations)
-    await works.healthy()
+    await system_env.all_cancelled_once(evaluations)
+    await system_env.healthy()
     are_few(lines)

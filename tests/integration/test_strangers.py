@@ -50,51 +50,55 @@ async def first_record(address: str, topic: str) -> RawRecord:
         return RawRecord.of(await consumer.getone())
 
 
-async def written_and_read(stand: Any, topics: Any, message: sdk.KafkaMessage) -> RawRecord:
-    address = stand.kafka.bootstrap_servers
+async def written_and_read(environment: Any, topics: Any, message: sdk.KafkaMessage) -> RawRecord:
+    address = environment.kafka.bootstrap_servers
     await asyncio.to_thread(write, address, topics.commands, message)
     return await first_record(address, topics.commands)
 
 
 @pytest.mark.parametrize("write_in", [sdk.to_binary_event, sdk.to_structured_event], ids=["binary", "structured"])
-async def test_a_command_written_by_the_sdk_is_read(stand: Any, topics: Any, write_in: Any) -> None:
+async def test_a_command_written_by_the_sdk_is_read(environment: Any, topics: Any, write_in: Any) -> None:
     evaluation = str(uuid4())
     message = write_in(command_of(evaluation, time=NOON, expirytime=NOON, sequence="7", correlationid="nightly"))
-    envelope, command = decode_command(await written_and_read(stand, topics, message))
+    envelope, command = decode_command(await written_and_read(environment, topics, message))
     assert str(command.evaluation_id) == evaluation
     assert (envelope.id, envelope.source, envelope.correlationid) == ("command-1", "/stranger", "nightly")
     assert (envelope.time, envelope.expirytime, envelope.sequence) == (NOON, NOON, 7)
 
 
-async def test_a_structured_command_with_ce_headers_beside_it_is_read_as_structured(stand: Any, topics: Any) -> None:
+async def test_a_structured_command_with_ce_headers_beside_it_is_read_as_structured(
+    environment: Any, topics: Any
+) -> None:
     """The SDK itself mistakes such a record for a binary one."""
     evaluation = str(uuid4())
     structured = sdk.to_structured_event(command_of(evaluation))
     old = sdk.to_binary_event(command_of(evaluation, id="an-old-copy")).headers
     message = sdk.KafkaMessage(headers={**old, **structured.headers}, key=structured.key, value=structured.value)
     assert sdk.from_kafka_event(message).get_id() == "an-old-copy"
-    envelope, command = decode_command(await written_and_read(stand, topics, message))
+    envelope, command = decode_command(await written_and_read(environment, topics, message))
     assert (envelope.id, str(command.evaluation_id)) == ("command-1", evaluation)
 
 
-async def test_a_command_without_specversion_is_refused_although_the_sdk_takes_it(stand: Any, topics: Any) -> None:
+async def test_a_command_without_specversion_is_refused_although_the_sdk_takes_it(
+    environment: Any, topics: Any
+) -> None:
     message = sdk.to_binary_event(command_of(str(uuid4())))
     spoiled = {name: text for name, text in message.headers.items() if name != "ce_specversion"}
     message = sdk.KafkaMessage(headers=spoiled, key=message.key, value=message.value)
     assert sdk.from_kafka_event(message).get_type() == COMMAND_TYPE
     with pytest.raises(UndecodableRecord, match="specversion is missing"):
-        decode_command(await written_and_read(stand, topics, message))
+        decode_command(await written_and_read(environment, topics, message))
 
 
-async def test_a_bare_command_from_a_shell_is_read(stand: Any, topics: Any) -> None:
+async def test_a_bare_command_from_a_shell_is_read(environment: Any, topics: Any) -> None:
     evaluation = str(uuid4())
     bare = sdk.KafkaMessage(headers={}, key=None, value=json.dumps(data_of(evaluation)).encode())
-    envelope, command = decode_command(await written_and_read(stand, topics, bare))
+    envelope, command = decode_command(await written_and_read(environment, topics, bare))
     assert str(command.evaluation_id) == evaluation
     assert envelope.type == COMMAND_TYPE
 
 
-async def test_an_event_is_read_by_the_sdk(stand: Any, topics: Any) -> None:
+async def test_an_event_is_read_by_the_sdk(environment: Any, topics: Any) -> None:
     """The SDK overwrites the partition key with the record's key, so both must be the same."""
     event = EvaluationCancelAccepted(
         evaluation_id=uuid4(),
@@ -116,7 +120,7 @@ async def test_an_event_is_read_by_the_sdk(stand: Any, topics: Any) -> None:
         sequence=42,
     )
     encoded = encode_event(envelope, event)
-    address = stand.kafka.bootstrap_servers
+    address = environment.kafka.bootstrap_servers
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
         await producer.send_and_wait(topics.events, key=encoded.key, value=encoded.value, headers=encoded.headers)
     read = await asyncio.to_thread(read_by_stranger, address, topics.events)

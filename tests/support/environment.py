@@ -29,7 +29,7 @@ def unique(prefix: str) -> str:
 
 
 @pytest.fixture(scope="session")
-async def stand() -> AsyncIterator[Stack]:
+async def environment() -> AsyncIterator[Stack]:
     """All parts, started once for the run."""
     match chosen_stack():
         case "memory":
@@ -50,50 +50,50 @@ async def stand() -> AsyncIterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-async def migrated(stand: Stack) -> str:
+async def migrated(environment: Stack) -> str:
     """The name of a database with our schema that nobody uses; copies of it are quick."""
-    await schema.upgrade(await stand.postgres.create_database(TEMPLATE))
+    await schema.upgrade(await environment.postgres.create_database(TEMPLATE))
     return TEMPLATE
 
 
 @pytest.fixture
-async def database(stand: Stack, migrated: str) -> AsyncIterator[str]:
+async def database(environment: Stack, migrated: str) -> AsyncIterator[str]:
     """The DSN of a fresh database with our schema."""
     name = unique("test")
-    yield await stand.postgres.create_database(name, template=migrated)
-    await stand.postgres.drop_database(name)
+    yield await environment.postgres.create_database(name, template=migrated)
+    await environment.postgres.drop_database(name)
 
 
 @pytest.fixture
-async def empty_database(stand: Stack) -> AsyncIterator[str]:
+async def empty_database(environment: Stack) -> AsyncIterator[str]:
     """The DSN of a fresh database with nothing in it."""
     name = unique("test")
-    yield await stand.postgres.create_database(name)
-    await stand.postgres.drop_database(name)
+    yield await environment.postgres.create_database(name)
+    await environment.postgres.drop_database(name)
 
 
 @pytest.fixture
-async def topics(stand: Stack) -> Topics:
+async def topics(environment: Stack) -> Topics:
     """Fresh topics. On the in-memory broker they have four partitions, on others twelve."""
     fresh = Topics(f"{unique('t')}-")
-    await ensure_topics(stand.kafka, fresh.specs())
+    await ensure_topics(environment.kafka, fresh.specs())
     return fresh
 
 
 @pytest.fixture
-async def namespace(stand: Stack) -> AsyncIterator[str]:
+async def namespace(environment: Stack) -> AsyncIterator[str]:
     """A fresh Kubernetes namespace. Nobody waits for its end."""
     name = unique("test")
-    async with administrator(stand.cluster) as client:
+    async with administrator(environment.cluster) as client:
         await create_namespace(client, name)
         yield name
         await delete_namespace(client, name)
 
 
 @pytest.fixture
-async def bucket(stand: Stack) -> str:
+async def bucket(environment: Stack) -> str:
     """The name of a fresh, empty, unversioned bucket."""
-    name, s3 = unique("test"), stand.s3
+    name, s3 = unique("test"), environment.s3
     session = aioboto3.Session(s3.access_key, s3.secret_key, region_name=s3.region)
     async with session.client("s3", endpoint_url=s3.endpoint_url) as client:
         await client.create_bucket(Bucket=name)

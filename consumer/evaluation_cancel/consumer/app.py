@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.migrations import version
 from evaluation_cancel.consumer.runtime.health import HealthServer
@@ -19,7 +19,7 @@ from evaluation_cancel.consumer.settings import ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql import reads
 from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.consumer.sql.database import Database
-from evaluation_cancel.consumer.wiring import Parts, connect_clusters
+from evaluation_cancel.consumer.wiring import Wiring, connect_clusters
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def service(
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(database(settings))
-        parts = Parts(settings, opened, metrics)
+        parts = Wiring(settings, opened, metrics)
         running = await _loops(parts, settings, loops, clusters, stack)
         supervisor = Supervisor(running, restarted=metrics.restarted)
         health = HealthServer(
@@ -52,7 +52,7 @@ async def service(
 
 
 async def _loops(
-    parts: Parts, settings: ConsumerSettings, wanted: Sequence[Loop], clusters: Sequence[str], stack: AsyncExitStack
+    parts: Wiring, settings: ConsumerSettings, wanted: Sequence[Loop], clusters: Sequence[str], stack: AsyncExitStack
 ) -> list[tuple[str, RunningLoop]]:
     """In the order in which they are stopped: what brings work in first, what carries results out last."""
     running: list[tuple[str, RunningLoop]] = []
@@ -62,7 +62,7 @@ async def _loops(
         running.append(("reconcile", parts.reconcile()))
     if "teardown" in wanted:
         connected = await connect_clusters(settings, clusters, stack)
-        sightings = {name: Sightings() for name in connected}
+        sightings = {name: WatchCache() for name in connected}
         teardown = parts.teardown(connected, sightings)
         running.append(("teardown", teardown))
         running += parts.watches(connected, sightings, teardown)
@@ -82,7 +82,7 @@ async def _not_ready(opened: Database) -> str | None:
         return error.code
 
 
-async def _observe(opened: Database, metrics: Metrics, parts: Parts) -> None:
+async def _observe(opened: Database, metrics: Metrics, parts: Wiring) -> None:
     async with opened.connection() as tx:
         gauges = await reads.gauges(tx)
     metrics.observe(gauges, parts.relay.published if parts.relay else 0)

@@ -12,11 +12,11 @@ from datetime import timedelta
 from functools import partial
 
 from evaluation_cancel.consumer.cleanup.loop import Cleanup
-from evaluation_cancel.consumer.cleanup.store import CleanupRecords
+from evaluation_cancel.consumer.cleanup.store import PostgresCleanupStore
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.intake.decide import Decide, Decided
-from evaluation_cancel.consumer.intake.eager_claims import Handover
+from evaluation_cancel.consumer.intake.eager_claims import EagerClaims
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
 from evaluation_cancel.consumer.kafka.event_producer import KafkaEventProducer
@@ -25,7 +25,7 @@ from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
 from evaluation_cancel.consumer.kubernetes.port import Jobs
 from evaluation_cancel.consumer.kubernetes.watch import ClusterWatch, UntilStopped
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.maintenance.late_jobs import LateJobs
 from evaluation_cancel.consumer.maintenance.sweep import Reconcile, SweepLimits
 from evaluation_cancel.consumer.metrics import Metrics
@@ -39,7 +39,7 @@ from evaluation_cancel.consumer.sql.database import Database
 from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
 from evaluation_cancel.consumer.teardown.ports import TeardownLimits
-from evaluation_cancel.consumer.teardown.store import TeardownStore
+from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 
 _GIVE_BACK_SECONDS = 2.0
 
@@ -51,7 +51,7 @@ def outcome_events(settings: ConsumerSettings) -> OutcomeEvents:
     )
 
 
-class Parts:
+class Wiring:
     """Makes the loops that were asked for. One that nudges another does so only if that one runs here."""
 
     def __init__(self, settings: ConsumerSettings, opened: Database, metrics: Metrics) -> None:
@@ -59,7 +59,7 @@ class Parts:
         self._database = opened
         self._metrics = metrics
         self._events = outcome_events(settings)
-        self._handover = Handover(
+        self._handover = EagerClaims(
             worker=settings.worker,
             lease=timedelta(seconds=settings.teardown_lease),
             call_margin=timedelta(seconds=settings.call_timeout),
@@ -67,7 +67,7 @@ class Parts:
         self._decide = Decide(opened, self._events, self._handover)
         self._nudges: dict[str, Callable[[], None]] = {}
         self.relay: Relay | None = None
-        self._claims: TeardownStore | None = None
+        self._claims: PostgresCancellationStore | None = None
 
     def decided(self, decided: Decided, records: int) -> None:
         """After a batch was recorded: others have work."""
@@ -120,9 +120,9 @@ class Parts:
             roomy=self._handover.roomy,
         )
 
-    def teardown(self, clusters: Mapping[str, Jobs], sightings: Mapping[str, Sightings]) -> Teardown:
+    def teardown(self, clusters: Mapping[str, Jobs], sightings: Mapping[str, WatchCache]) -> Teardown:
         settings = self._settings
-        store = TeardownStore(
+        store = PostgresCancellationStore(
             self._database,
             self._events,
             call_margin=timedelta(seconds=settings.call_timeout),
@@ -153,7 +153,7 @@ class Parts:
         return LateJobs(database=self._database, clusters=clusters)
 
     def watches(
-        self, clusters: Mapping[str, KubernetesJobs], sightings: Mapping[str, Sightings], teardown: Teardown
+        self, clusters: Mapping[str, KubernetesJobs], sightings: Mapping[str, WatchCache], teardown: Teardown
     ) -> list[tuple[str, RunningLoop]]:
         loops: list[tuple[str, RunningLoop]] = []
         for name, jobs in clusters.items():
@@ -177,7 +177,7 @@ class Parts:
             content_md5=settings.s3_content_md5,
         )
         artifacts = await stack.enter_async_context(s3_connection.connect(access))
-        store = CleanupRecords(
+        store = PostgresCleanupStore(
             self._database, self._events, call_margin=timedelta(seconds=30), ended=lambda: self._nudge("outbox")
         )
         cleanup = Cleanup(store=store, artifacts=artifacts, worker=settings.worker)

@@ -15,14 +15,14 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 from evaluation_cancel.consumer.runtime.supervisor import Loop, Supervisor
 from evaluation_cancel.consumer.settings import ConsumerSettings, load_settings
 from evaluation_cancel.consumer.sql.connect import database
-from evaluation_cancel.consumer.wiring import Parts
+from evaluation_cancel.consumer.wiring import Wiring
 from tests.bench.kubernetes.instant_jobs import CLUSTER, InstantJobs
 from tests.bench.pipeline.reader import write
 
@@ -33,11 +33,11 @@ async def serve(settings: ConsumerSettings, begun_file: str) -> None:
     search_rarely()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        parts = Parts(settings, await stack.enter_async_context(database(settings)), metrics)
+        parts = Wiring(settings, await stack.enter_async_context(database(settings)), metrics)
         loops: list[tuple[str, Loop]] = [
             ("intake", parts.intake()),
             ("reconcile", parts.reconcile()),
-            ("teardown", parts.teardown({CLUSTER: InstantJobs()}, {CLUSTER: Sightings()})),
+            ("teardown", parts.teardown({CLUSTER: InstantJobs()}, {CLUSTER: WatchCache()})),
             ("outbox", parts.outbox(stack)),
         ]
         supervisor = Supervisor(loops, restarted=metrics.restarted)

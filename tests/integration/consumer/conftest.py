@@ -15,17 +15,17 @@ from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
 from evaluation_cancel.consumer.s3 import connect as s3_connection
 from evaluation_cancel.consumer.s3.artifacts import S3Artifacts
 from tests.integration.deploy.kubernetes.conftest import session_of
-from tests.support.consumer.cluster_env import Bed
+from tests.support.consumer.cluster_env import ClusterEnv
 from tests.support.consumer.objects import access
 from tests.support.kubernetes.raw import Raw
 
 
 @pytest.fixture
-async def bed(stand: Stack, namespace: str) -> AsyncIterator[Bed]:
+async def cluster_env(environment: Stack, namespace: str) -> AsyncIterator[ClusterEnv]:
     """A namespace on the stand's cluster, whichever that is."""
-    jobs = await connect(ClusterAccess(kubeconfig=stand.cluster.kubeconfig, disable_strict_ssl_verification=True))
-    async with session_of(stand.cluster) as session:
-        yield Bed(raw=Raw(session, namespace), jobs=jobs)
+    jobs = await connect(ClusterAccess(kubeconfig=environment.cluster.kubeconfig, disable_strict_ssl_verification=True))
+    async with session_of(environment.cluster) as session:
+        yield ClusterEnv(raw=Raw(session, namespace), jobs=jobs)
     await jobs.close()
 
 
@@ -36,7 +36,7 @@ async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bed]:
+async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[ClusterEnv]:
     """A simulated cluster of the test's own, so that no other test feels its faults.
 
     The service has no rights but those it needs. Whatever a test does to it, no DELETE of it may spare the pods or
@@ -45,7 +45,7 @@ async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bed]:
     seen = await with_rights(simulator.cluster, tmp_path, "consumer")
     jobs = await connect(ClusterAccess(kubeconfig=seen.kubeconfig, call_timeout=1.0, connect_timeout=1.0))
     async with session_of(simulator.cluster) as session:
-        yield Bed(raw=Raw(session, "default"), jobs=jobs, simulator=simulator)
+        yield ClusterEnv(raw=Raw(session, "default"), jobs=jobs, simulator=simulator)
     await jobs.close()
     for request in simulator.requests:
         if request.user.endswith(":consumer") and request.verb not in {"get", "list", "watch"}:
@@ -56,17 +56,17 @@ async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[Bed]:
 
 
 @pytest.fixture(scope="package")
-async def s3_client(stand: Stack) -> AsyncIterator[Any]:
+async def s3_client(environment: Stack) -> AsyncIterator[Any]:
     """A plain client, to prepare and to look. Making one takes long, so there is one for all."""
-    s3 = stand.s3
+    s3 = environment.s3
     session = aioboto3.Session(s3.access_key, s3.secret_key, region_name=s3.region)
     async with session.client("s3", endpoint_url=s3.endpoint_url) as client:
         yield client
 
 
 @pytest.fixture(scope="package")
-async def artifacts(stand: Stack) -> AsyncIterator[S3Artifacts]:
-    async with s3_connection.connect(access(stand.s3)) as artifacts:
+async def artifacts(environment: Stack) -> AsyncIterator[S3Artifacts]:
+    async with s3_connection.connect(access(environment.s3)) as artifacts:
         yield artifacts
 
 

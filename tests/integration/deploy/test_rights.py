@@ -95,27 +95,29 @@ async def test_the_endpoint_reads_two_views_and_no_table(logins: Logins) -> None
         await ask(logins.endpoint, "SELECT * FROM evaluation_cancel.evaluations")
 
 
-async def test_a_consumer_does_its_work_with_what_it_is_granted(stand: Stack, topics: Topics, logins: Logins) -> None:
-    memory = stand.kafka.kind == "memory"
+async def test_a_consumer_does_its_work_with_what_it_is_granted(
+    environment: Stack, topics: Topics, logins: Logins
+) -> None:
+    memory = environment.kafka.kind == "memory"
     named = {
         "POSTGRES_DSN": logins.consumer,
-        "KAFKA_BOOTSTRAP_SERVERS": stand.kafka.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": environment.kafka.bootstrap_servers,
         "KAFKA_ISOLATION_LEVEL": "read_uncommitted" if memory else "read_committed",
         "TOPIC_PREFIX": topics.prefix,
         "GROUP_ID": unique("rights"),
-        "CLUSTERS": json.dumps({"c": {"kubeconfig": str(stand.cluster.kubeconfig)}}),
+        "CLUSTERS": json.dumps({"c": {"kubeconfig": str(environment.cluster.kubeconfig)}}),
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",
     }
-    environment = {f"EVALUATION_CANCEL_{name}": value for name, value in named.items()}
+    settings = {f"EVALUATION_CANCEL_{name}": value for name, value in named.items()}
     made = await register(logins.orchestrator)
     status = "SELECT status FROM evaluation_cancel.evaluations WHERE id = $1"
     waiting = "SELECT count(*) AS count FROM evaluation_cancel.outbox"
-    child = stand.work.start(
-        "rights", [sys.executable, "-m", "evaluation_cancel.consumer", "run"], environment=environment
+    child = environment.work.start(
+        "rights", [sys.executable, "-m", "evaluation_cancel.consumer", "run"], environment=settings
     )
     try:
-        client = {"bootstrap_servers": stand.kafka.bootstrap_servers}
+        client = {"bootstrap_servers": environment.kafka.bootstrap_servers}
         async with Publisher(client=client, source="/tests", topics=topics) as publisher:
             await publisher.cancel(made, RequestedBy(kind="user", id="ada", team_ids=("t",)), cleanup_artifacts=True)
 

@@ -16,11 +16,11 @@ from tests.support.producer.responder import responder
 PATIENCE = 90.0
 
 
-async def run(stand: Any, topics: Any, *arguments: str | UUID, **settings: str) -> tuple[int, str, str]:
+async def run(environment: Any, topics: Any, *arguments: str | UUID, **settings: str) -> tuple[int, str, str]:
     """Exit code and what was printed."""
-    address = stand.kafka.bootstrap_servers if stand is not None else "127.0.0.1:1"
-    memory = stand is None or stand.kafka.kind == "memory"
-    environment = {
+    address = environment.kafka.bootstrap_servers if environment is not None else "127.0.0.1:1"
+    memory = environment is None or environment.kafka.kind == "memory"
+    variables = {
         "KAFKA_BOOTSTRAP_SERVERS": address,
         "TOPIC_PREFIX": topics.prefix if topics is not None else "",
         "KAFKA_ISOLATION_LEVEL": "read_uncommitted" if memory else "read_committed",
@@ -30,7 +30,7 @@ async def run(stand: Any, topics: Any, *arguments: str | UUID, **settings: str) 
         *(sys.executable, "-m", "evaluation_cancel.producer", "cancel", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {f"EVALUATION_CANCEL_{name}": value for name, value in environment.items()},
+        env=os.environ | {f"EVALUATION_CANCEL_{name}": value for name, value in variables.items()},
     )
     try:
         async with asyncio.timeout(PATIENCE):
@@ -43,12 +43,12 @@ async def run(stand: Any, topics: Any, *arguments: str | UUID, **settings: str) 
     return process.returncode, out.decode(), errors.decode()
 
 
-async def test_without_waiting_it_ends_when_kafka_has_the_commands(stand: Any, topics: Any) -> None:
+async def test_without_waiting_it_ends_when_kafka_has_the_commands(environment: Any, topics: Any) -> None:
     one, two = uuid4(), uuid4()
-    code, out, _ = await run(stand, topics, one, two, one, "--reason", "wrong", "--service", "cron")
+    code, out, _ = await run(environment, topics, one, two, one, "--reason", "wrong", "--service", "cron")
     assert code == 0
     assert sorted(out.split()) == sorted([str(one), "published", str(two), "published"])
-    address = stand.kafka.bootstrap_servers
+    address = environment.kafka.bootstrap_servers
     consumer = AIOKafkaConsumer(topics.commands, bootstrap_servers=address, auto_offset_reset="earliest")
     async with asyncio.timeout(PATIENCE), consumer:
         commands = [decode_command(RawRecord.of(await consumer.getone()))[1] for _ in range(2)]
@@ -71,30 +71,30 @@ async def test_without_waiting_it_ends_when_kafka_has_the_commands(stand: Any, t
     ],
 )
 async def test_waiting_ends_by_the_outcomes(
-    stand: Any, topics: Any, wishes: list[str], code: int, states: list[str]
+    environment: Any, topics: Any, wishes: list[str], code: int, states: list[str]
 ) -> None:
     evaluations = {uuid4(): wish for wish in wishes}
-    async with responder(stand.kafka.bootstrap_servers, topics, evaluations):
-        found, out, errors = await run(stand, topics, *evaluations, "--wait", "--json", "--user", "ada")
+    async with responder(environment.kafka.bootstrap_servers, topics, evaluations):
+        found, out, errors = await run(environment, topics, *evaluations, "--wait", "--json", "--user", "ada")
     assert (found, errors) == (code, "")
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["state"] for row in rows] == states
     assert [UUID(row["evaluation_id"]) for row in rows] == list(evaluations)
 
 
-async def test_progress_is_told_while_it_waits(stand: Any, topics: Any) -> None:
+async def test_progress_is_told_while_it_waits(environment: Any, topics: Any) -> None:
     evaluation = uuid4()
-    async with responder(stand.kafka.bootstrap_servers, topics, {evaluation: "failed"}):
-        code, out, _ = await run(stand, topics, evaluation, "--wait", "--user", "ada")
+    async with responder(environment.kafka.bootstrap_servers, topics, {evaluation: "failed"}):
+        code, out, _ = await run(environment, topics, evaluation, "--wait", "--user", "ada")
     assert code == 1
     lines = [line for line in out.splitlines() if not line.endswith("published")]
     assert lines == [f"{evaluation}  accepted", f"{evaluation}  failed  rbac_denied: forbidden"]
 
 
-async def test_an_outcome_that_does_not_come_is_no_success(stand: Any, topics: Any) -> None:
+async def test_an_outcome_that_does_not_come_is_no_success(environment: Any, topics: Any) -> None:
     evaluation = uuid4()
-    async with responder(stand.kafka.bootstrap_servers, topics, {evaluation: "accepted"}):
-        code, out, _ = await run(stand, topics, evaluation, "--wait", "--timeout", "2", "--user", "ada")
+    async with responder(environment.kafka.bootstrap_servers, topics, {evaluation: "accepted"}):
+        code, out, _ = await run(environment, topics, evaluation, "--wait", "--timeout", "2", "--user", "ada")
     assert code == 3
     assert "no outcome yet" in out
 
@@ -123,7 +123,7 @@ async def test_wrong_usage_is_explained(arguments: list[Any], settings: dict[str
     assert "Traceback" not in errors
 
 
-async def test_a_reason_too_long_is_refused_before_it_is_sent(stand: Any, topics: Any) -> None:
-    code, out, _ = await run(stand, topics, uuid4(), "--reason", "a" * 1025, "--user", "ada")
+async def test_a_reason_too_long_is_refused_before_it_is_sent(environment: Any, topics: Any) -> None:
+    code, out, _ = await run(environment, topics, uuid4(), "--reason", "a" * 1025, "--user", "ada")
     assert code == 1
     assert "invalid_command" in out

@@ -20,13 +20,13 @@ PATIENCE = 60.0
 ADA = RequestedBy(kind="user", id="ada", team_ids=("team-7",))
 
 
-def isolation(stand: Any) -> str:
-    return "read_uncommitted" if stand.kafka.kind == "memory" else "read_committed"
+def isolation(environment: Any) -> str:
+    return "read_uncommitted" if environment.kafka.kind == "memory" else "read_committed"
 
 
-def follower(stand: Any, topics: Any) -> OutcomeFollower:
-    client = {"bootstrap_servers": stand.kafka.bootstrap_servers}
-    return OutcomeFollower(client=client, topics=topics, isolation_level=isolation(stand))
+def follower(environment: Any, topics: Any) -> OutcomeFollower:
+    client = {"bootstrap_servers": environment.kafka.bootstrap_servers}
+    return OutcomeFollower(client=client, topics=topics, isolation_level=isolation(environment))
 
 
 async def outcome_of(following: OutcomeFollower, sender: Publisher, evaluation: UUID) -> Outcome:
@@ -37,12 +37,12 @@ async def outcome_of(following: OutcomeFollower, sender: Publisher, evaluation: 
         return await followed.outcome
 
 
-async def test_each_command_learns_its_own_outcome(stand: Any, topics: Any) -> None:
-    address = stand.kafka.bootstrap_servers
+async def test_each_command_learns_its_own_outcome(environment: Any, topics: Any) -> None:
+    address = environment.kafka.bootstrap_servers
     wishes = {uuid4(): wish for wish in ("cancelled", "failed", "not_found", "already_cancelled", "dead_letter")}
     client = {"bootstrap_servers": address}
     async with (
-        follower(stand, topics) as following,
+        follower(environment, topics) as following,
         Publisher(client=client, source="/tests", topics=topics) as sender,
         responder(address, topics, wishes),
     ):
@@ -56,7 +56,7 @@ async def test_each_command_learns_its_own_outcome(stand: Any, topics: Any) -> N
     ]
 
 
-async def test_only_what_comes_after_the_start_is_seen_and_all_of_it(stand: Any, topics: Any) -> None:
+async def test_only_what_comes_after_the_start_is_seen_and_all_of_it(environment: Any, topics: Any) -> None:
     evaluation = uuid4()
     command = CancelEvaluation(evaluation_id=evaluation, requested_by=ADA)
 
@@ -64,9 +64,9 @@ async def test_only_what_comes_after_the_start_is_seen_and_all_of_it(stand: Any,
         envelope = Envelope(id=command_id, source="/tests", type="")
         await publish(producer, topics, ("/tests", command_id), answers("not_found", envelope, command))
 
-    async with AIOKafkaProducer(bootstrap_servers=stand.kafka.bootstrap_servers) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=environment.kafka.bootstrap_servers) as producer:
         await reject(producer, "early")
-        async with follower(stand, topics) as following:
+        async with follower(environment, topics) as following:
             # Published at once after the start: nothing has been fetched yet.
             await reject(producer, "late")
             early, late = (
@@ -78,13 +78,13 @@ async def test_only_what_comes_after_the_start_is_seen_and_all_of_it(stand: Any,
             assert not early.outcome.done()
 
 
-async def test_events_that_cannot_be_read_are_passed_over(stand: Any, topics: Any) -> None:
+async def test_events_that_cannot_be_read_are_passed_over(environment: Any, topics: Any) -> None:
     evaluation = uuid4()
     command = CancelEvaluation(evaluation_id=evaluation, requested_by=ADA)
     key = str(evaluation).encode()
     async with (
-        AIOKafkaProducer(bootstrap_servers=stand.kafka.bootstrap_servers) as producer,
-        follower(stand, topics) as following,
+        AIOKafkaProducer(bootstrap_servers=environment.kafka.bootstrap_servers) as producer,
+        follower(environment, topics) as following,
     ):
         followed = following.follow(source="/tests", command_id="mine", evaluation_id=evaluation)
         await producer.send_and_wait(topics.events, b"not an event", key=key)
@@ -113,11 +113,11 @@ class _Flaky(OutcomeFollower):
         self.seen: list[bytes] = []
 
 
-async def test_a_lost_connection_is_made_anew_where_reading_stopped(stand: Any, topics: Any) -> None:
-    client = {"bootstrap_servers": stand.kafka.bootstrap_servers}
+async def test_a_lost_connection_is_made_anew_where_reading_stopped(environment: Any, topics: Any) -> None:
+    client = {"bootstrap_servers": environment.kafka.bootstrap_servers}
     async with AIOKafkaProducer(**client) as producer:
         await producer.send_and_wait(topics.events, b"before", partition=0)
-        async with _Flaky(client=client, topics=topics, isolation_level=isolation(stand)) as following:
+        async with _Flaky(client=client, topics=topics, isolation_level=isolation(environment)) as following:
             for number in range(3):
                 await producer.send_and_wait(topics.events, b"%d" % number, partition=0)
                 async with asyncio.timeout(PATIENCE):

@@ -35,8 +35,8 @@ async def kept(address: str, receipt: Receipt) -> tuple[Envelope, CancelEvaluati
         return decode_command(RawRecord.of(await consumer.getone()))
 
 
-async def test_a_receipt_tells_where_the_command_is(stand: Any, topics: Any) -> None:
-    address = stand.kafka.bootstrap_servers
+async def test_a_receipt_tells_where_the_command_is(environment: Any, topics: Any) -> None:
+    address = environment.kafka.bootstrap_servers
     evaluation, expires = uuid4(), datetime.now(UTC) + timedelta(hours=1)
     async with publisher(address, topics) as sender:
         receipt = await sender.cancel(
@@ -57,17 +57,17 @@ async def test_a_receipt_tells_where_the_command_is(stand: Any, topics: Any) -> 
     )
 
 
-async def test_an_evaluation_id_in_any_spelling_becomes_the_canonical_key(stand: Any, topics: Any) -> None:
+async def test_an_evaluation_id_in_any_spelling_becomes_the_canonical_key(environment: Any, topics: Any) -> None:
     evaluation = uuid4()
-    async with publisher(stand.kafka.bootstrap_servers, topics) as sender:
+    async with publisher(environment.kafka.bootstrap_servers, topics) as sender:
         spellings = [str(evaluation), evaluation.hex, f"{{{evaluation}}}", evaluation.urn]
         receipts = await asyncio.gather(*(sender.cancel(each, ADA) for each in spellings))
     assert len({receipt.partition for receipt in receipts}) == 1
     assert len({receipt.command_id for receipt in receipts}) == 4
 
 
-async def test_many_tasks_share_one_publisher(stand: Any, topics: Any) -> None:
-    async with publisher(stand.kafka.bootstrap_servers, topics) as sender:
+async def test_many_tasks_share_one_publisher(environment: Any, topics: Any) -> None:
+    async with publisher(environment.kafka.bootstrap_servers, topics) as sender:
         receipts = await asyncio.gather(*(sender.cancel(uuid4(), ADA) for _ in range(500)))
     assert len({(receipt.partition, receipt.offset) for receipt in receipts}) == 500
 
@@ -89,8 +89,8 @@ async def test_what_nobody_could_read_is_refused_before_it_is_sent(spoiled: dict
         await sender.cancel(**{"evaluation_id": uuid4(), "requested_by": ADA} | spoiled)
 
 
-async def test_a_definite_refusal_is_no_unknown_outcome(stand: Any, topics: Any) -> None:
-    client = {"bootstrap_servers": stand.kafka.bootstrap_servers, "max_request_size": 100}
+async def test_a_definite_refusal_is_no_unknown_outcome(environment: Any, topics: Any) -> None:
+    client = {"bootstrap_servers": environment.kafka.bootstrap_servers, "max_request_size": 100}
     async with Publisher(client=client, source="/tests", topics=topics) as sender:
         with pytest.raises(PublishRefused) as caught:
             await sender.cancel(uuid4(), ADA, command_id="too-large")
@@ -98,14 +98,14 @@ async def test_a_definite_refusal_is_no_unknown_outcome(stand: Any, topics: Any)
 
 
 async def test_a_refusal_after_a_try_that_may_have_arrived_is_of_unknown_outcome(
-    stand: Any, topics: Any, monkeypatch: pytest.MonkeyPatch
+    environment: Any, topics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = [RequestTimedOutError(), TopicAuthorizationFailedError()]
 
     async def fail(*_arguments: Any) -> Receipt:
         raise errors.pop(0)
 
-    async with publisher(stand.kafka.bootstrap_servers, topics, publish_timeout=PATIENCE) as sender:
+    async with publisher(environment.kafka.bootstrap_servers, topics, publish_timeout=PATIENCE) as sender:
         monkeypatch.setattr(sender, "_send", fail)
         with pytest.raises(PublishUnknown):
             await sender.cancel(uuid4(), ADA)
@@ -119,7 +119,7 @@ async def test_without_a_broker_the_start_ends_within_its_time() -> None:
     await sender.stop()
 
 
-async def test_a_broker_that_comes_late_is_found(stand: Any, topics: Any) -> None:
+async def test_a_broker_that_comes_late_is_found(environment: Any, topics: Any) -> None:
     """The address hangs up on the first tries; behind it stands the true broker."""
     tries = 0
 
@@ -127,7 +127,7 @@ async def test_a_broker_that_comes_late_is_found(stand: Any, topics: Any) -> Non
         nonlocal tries
         tries += 1
         if tries > 2:
-            await forward(stand.kafka.bootstrap_servers, reader, writer)
+            await forward(environment.kafka.bootstrap_servers, reader, writer)
         writer.close()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
@@ -178,8 +178,8 @@ async def test_stopping_is_bounded_whatever_the_broker_does(broker: Any) -> None
     await sender.stop()
 
 
-async def test_after_a_fatal_error_the_next_command_finds_a_new_producer(stand: Any, topics: Any) -> None:
-    async with publisher(stand.kafka.bootstrap_servers, topics, publish_timeout=PATIENCE) as sender:
+async def test_after_a_fatal_error_the_next_command_finds_a_new_producer(environment: Any, topics: Any) -> None:
+    async with publisher(environment.kafka.bootstrap_servers, topics, publish_timeout=PATIENCE) as sender:
         await sender.cancel(uuid4(), ADA)
         first: Any = sender._producer
         first._message_accumulator.fail_all(OutOfOrderSequenceNumber())

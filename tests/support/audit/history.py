@@ -78,17 +78,19 @@ def keys(directory: Path) -> tuple[Path, Path]:
     return private, public
 
 
-def audit_settings(stand: Stack, dsn: str, topics: Topics, bucket: str, directory: Path) -> AuditSettings:
+def audit_settings(environment: Stack, dsn: str, topics: Topics, bucket: str, directory: Path) -> AuditSettings:
     private, public = keys(directory)
     return AuditSettings(
-        kafka_bootstrap_servers=stand.kafka.bootstrap_servers,
-        kafka_isolation_level="read_uncommitted" if stand.kafka.kind == "memory" else "read_committed",
+        kafka_bootstrap_servers=environment.kafka.bootstrap_servers,
+        kafka_isolation_level="read_uncommitted" if environment.kafka.kind == "memory" else "read_committed",
         topic_prefix=topics.prefix,
         group_id=topics.prefix + "group",
         postgres_dsn=dsn,  # type: ignore[arg-type]  # pydantic makes the secret
-        clusters={CLUSTER: ClusterSettings(kubeconfig=stand.cluster.kubeconfig, disable_strict_ssl_verification=True)},
-        s3_endpoint_url=stand.s3.endpoint_url,
-        s3_region=stand.s3.region,
+        clusters={
+            CLUSTER: ClusterSettings(kubeconfig=environment.cluster.kubeconfig, disable_strict_ssl_verification=True)
+        },
+        s3_endpoint_url=environment.s3.endpoint_url,
+        s3_region=environment.s3.region,
         s3_path_style=True,
         http_host="127.0.0.1",
         http_port=0,
@@ -101,22 +103,22 @@ def audit_settings(stand: Stack, dsn: str, topics: Topics, bucket: str, director
     )
 
 
-async def new_bucket(stand: Stack) -> str:
-    session = aioboto3.Session(stand.s3.access_key, stand.s3.secret_key, region_name=stand.s3.region)
-    async with session.client("s3", endpoint_url=stand.s3.endpoint_url) as client:
+async def new_bucket(environment: Stack) -> str:
+    session = aioboto3.Session(environment.s3.access_key, environment.s3.secret_key, region_name=environment.s3.region)
+    async with session.client("s3", endpoint_url=environment.s3.endpoint_url) as client:
         name = unique("audit")
         await client.create_bucket(Bucket=name)
     return name
 
 
 @asynccontextmanager
-async def made_history(stand: Stack, template: str, directory: Path) -> AsyncIterator[History]:
+async def made_history(environment: Stack, template: str, directory: Path) -> AsyncIterator[History]:
     """The service runs until everything has come to its end, then the archiver once."""
     database = unique("history")
-    dsn = await stand.postgres.create_database(database, template=template)
+    dsn = await environment.postgres.create_database(database, template=template)
     topics = Topics(f"{unique('audit')}-")
-    await ensure_topics(stand.kafka, topics.specs())
-    settings = audit_settings(stand, dsn, topics, await new_bucket(stand), directory)
+    await ensure_topics(environment.kafka, topics.specs())
+    settings = audit_settings(environment, dsn, topics, await new_bucket(environment), directory)
     history = History(
         settings=settings,
         database=database,
@@ -124,7 +126,7 @@ async def made_history(stand: Stack, template: str, directory: Path) -> AsyncIte
         **{name: uuid4() for name in ("running", "created", "joined", "owned", "forbidden", "unknown")},
     )
     async with AsyncExitStack() as stack:
-        raw = await _namespace(stand, stack)
+        raw = await _namespace(environment, stack)
         connection = await asyncpg.connect(dsn)
         stack.push_async_callback(connection.close)
         await _evaluations(connection, history, raw)
@@ -137,7 +139,7 @@ async def made_history(stand: Stack, template: str, directory: Path) -> AsyncIte
         await connection.close()
     await archive_once(settings)
     yield replace(history, objects=await download(settings))
-    await stand.postgres.drop_database(database)
+    await environment.postgres.drop_database(database)
 
 
 async def archive_once(settings: AuditSettings) -> None:
@@ -153,12 +155,12 @@ async def download(settings: AuditSettings) -> dict[str, bytes]:
     return {key: body for key, body in found.items() if body is not None and key != "probe"}
 
 
-async def _namespace(stand: Stack, stack: AsyncExitStack) -> Raw:
+async def _namespace(environment: Stack, stack: AsyncExitStack) -> Raw:
     name = unique("audit")
-    client = await stack.enter_async_context(administrator(stand.cluster))
+    client = await stack.enter_async_context(administrator(environment.cluster))
     await create_namespace(client, name)
     stack.push_async_callback(delete_namespace, client, name)
-    return Raw(await stack.enter_async_context(session_of(stand.cluster)), name)
+    return Raw(await stack.enter_async_context(session_of(environment.cluster)), name)
 
 
 async def _evaluations(connection: Any, history: History, raw: Raw) -> None:

@@ -15,7 +15,7 @@ from evaluation_cancel.consumer.domain.cancellations import Failed, Gone
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
 from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, Jobs
 from evaluation_cancel.consumer.kubernetes.watch import ClusterWatch
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
 from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
@@ -25,13 +25,13 @@ from tests.support.waiting import until
 
 CLUSTER = "local"
 LIMITS = TeardownLimits(poll=0.05, lease=timedelta(seconds=60))
-SLOW_LOOKS = TeardownRules(first_look=3600.0, last_look=3600.0)
+SLOW_LOOKS = TeardownRules(min_poll_interval=3600.0, max_poll_interval=3600.0)
 """Only the watch can then be what ends a wait."""
-QUICK = TeardownRules(first_look=0.1, last_look=0.2, backoff_base=0.05, backoff_cap=0.5)
+QUICK = TeardownRules(min_poll_interval=0.1, max_poll_interval=0.2, backoff_base=0.05, backoff_cap=0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bed:
+class ClusterEnv:
     """`raw` is the administrator's view, `jobs` the service's."""
 
     raw: Raw
@@ -65,7 +65,7 @@ class Bed:
         """The loop at work until the end of the context, from when the watch knows what is there; `more` clusters have
         none.
         """
-        sightings = Sightings()
+        sightings = WatchCache()
         loop = Teardown(
             store=store,
             clusters={CLUSTER: self.jobs, **(more or {})},

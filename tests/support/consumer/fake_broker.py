@@ -10,7 +10,7 @@ from evaluation_cancel.consumer.domain.messages import Message
 from evaluation_cancel.consumer.outbox.ports import Record, SendResult, Sent
 from evaluation_cancel.consumer.outbox.relay import Relay, RelayLimits
 from evaluation_cancel.consumer.sql import outbox
-from tests.support.consumer.postgres_env import Ledger
+from tests.support.consumer.postgres_env import PostgresEnv
 
 
 class FakeBroker:
@@ -33,19 +33,21 @@ class FakeBroker:
         return [value or b"" for sent in self.rounds for _, _, value, _ in sent]
 
 
-def relay(ledger: Ledger, broker: FakeBroker, holder: str = "a", *, batch: int = 100, lease: float = 30) -> Relay:
+def relay(
+    postgres_env: PostgresEnv, broker: FakeBroker, holder: str = "a", *, batch: int = 100, lease: float = 30
+) -> Relay:
     limits = RelayLimits(batch=batch, poll=0.05, lease=timedelta(seconds=lease))
-    return Relay(database=ledger.database, producer=broker, holder=holder, limits=limits)
+    return Relay(database=postgres_env.database, producer=broker, holder=holder, limits=limits)
 
 
 async def add(
-    ledger: Ledger,
+    postgres_env: PostgresEnv,
     *messages: tuple[str | None, str],
     event_id: UUID | None = None,
     evaluation_id: UUID | None = None,
 ) -> None:
     """Messages as (key, value)."""
-    async with ledger.database.transaction() as tx:
+    async with postgres_env.database.transaction() as tx:
         await outbox.add(
             tx,
             [

@@ -15,7 +15,7 @@ from tests.support.fakes.cancellations import Stored
 from tests.support.fakes.jobs import MemoryJobs, job
 
 LIMITS = TeardownLimits(poll=0.02, calls_in_flight=4)
-RULES = TeardownRules(first_look=3600, last_look=3600, backoff_base=3600, backoff_cap=3600)
+RULES = TeardownRules(min_poll_interval=3600, max_poll_interval=3600, backoff_base=3600, backoff_cap=3600)
 
 
 @asynccontextmanager

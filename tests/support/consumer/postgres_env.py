@@ -1,4 +1,4 @@
-"""A database with evaluations in it, and the parts of the consumer that work on nothing else; the fixture `ledger`."""
+"""The fixture `postgres_env`: a database with evaluations, and the parts of the consumer that need nothing else."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import pytest
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, TeardownEvidence
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand
 from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
-from evaluation_cancel.consumer.intake.eager_claims import Handover
+from evaluation_cancel.consumer.intake.eager_claims import EagerClaims
 from evaluation_cancel.consumer.sql.database import Database, open_pool
-from evaluation_cancel.consumer.teardown.store import TeardownStore
+from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from tests.support.consumer.commands import EVENTS
 
 LEASE = timedelta(seconds=30)
 
 
-class Ledger:
+class PostgresEnv:
     """What a test does to Postgres, from our side and from that of other services (`admin`)."""
 
     def __init__(self, dsn: str, database: Database, admin: asyncpg.Connection[asyncpg.Record]) -> None:
         self.dsn = dsn
         self.database = database
         self.admin = admin
-        self.handover = Handover(worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5))
+        self.handover = EagerClaims(worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5))
         self.decide = Decide(database, EVENTS, self.handover)
-        self.store = TeardownStore(
+        self.store = PostgresCancellationStore(
             database,
             EVENTS,
             call_margin=timedelta(seconds=5),
@@ -102,23 +102,23 @@ class Ledger:
         return [row["type"] for row in rows]
 
 
-async def raise_at(ledger: Ledger, evaluation: UUID) -> None:
+async def raise_at(postgres_env: PostgresEnv, evaluation: UUID) -> None:
     """A trigger on the evaluations, of the team whose table it may be, that raises for one row."""
-    await ledger.admin.execute(
+    await postgres_env.admin.execute(
         f"""
         CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NEW.id = '{evaluation}' THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW;
         END $$
         """
     )
-    await ledger.admin.execute(
+    await postgres_env.admin.execute(
         "CREATE TRIGGER theirs BEFORE UPDATE ON evaluation_cancel.evaluations"
         " FOR EACH ROW EXECUTE FUNCTION public.theirs()"
     )
 
 
 @asynccontextmanager
-async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
+async def open_postgres_env(dsn: str) -> AsyncIterator[PostgresEnv]:
     pool = await open_pool(
         dsn,
         max_size=5,
@@ -129,14 +129,14 @@ async def open_ledger(dsn: str) -> AsyncIterator[Ledger]:
     )
     admin = await asyncpg.connect(dsn)
     try:
-        yield Ledger(dsn, Database(pool), admin)
+        yield PostgresEnv(dsn, Database(pool), admin)
     finally:
         await admin.close()
         pool.terminate()
 
 
 @pytest.fixture
-async def ledger(database: str) -> AsyncIterator[Ledger]:
+async def postgres_env(database: str) -> AsyncIterator[PostgresEnv]:
     """A migrated database of the test's own."""
-    async with open_ledger(database) as opened:
+    async with open_postgres_env(database) as opened:
         yield opened

@@ -137,7 +137,7 @@ def start_consumer(stack: Stack, dsn: str, kafka: KafkaSettings) -> Child:
         "KAFKA_BOOTSTRAP_SERVERS": kafka.kafka_bootstrap_servers,
         "KAFKA_ISOLATION_LEVEL": kafka.kafka_isolation_level,
         "TOPIC_PREFIX": kafka.topic_prefix,
-        "CLUSTERS": json.dumps({"stand": {"kubeconfig": str(stack.cluster.kubeconfig)}}),
+        "CLUSTERS": json.dumps({"environment": {"kubeconfig": str(stack.cluster.kubeconfig)}}),
         "CLEANUP_ENABLED": "false",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "0",

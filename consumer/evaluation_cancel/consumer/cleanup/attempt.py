@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from evaluation_cancel.consumer.cleanup.deletable_keys import Territory, territory
+from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, territory
 from evaluation_cancel.consumer.domain.cleanups import (
     KEPT_IN_REPORT,
     ClaimedCleanup,
@@ -78,7 +78,7 @@ class _Sweep:
     kept: dict[str, str] = field(default_factory=dict)
     kept_count: int = 0
 
-    async def run(self, land: Territory) -> None:
+    async def run(self, land: DeletablePrefix) -> None:
         await self._abort_uploads(land)
         for _ in range(_PASSES):
             self.unsettled.clear()
@@ -91,7 +91,7 @@ class _Sweep:
         if not self.unsettled:
             await self._count_versions(land)
 
-    async def _abort_uploads(self, land: Territory) -> None:
+    async def _abort_uploads(self, land: DeletablePrefix) -> None:
         """They show in no list of objects. Rights to see them are often missing: then it is said, no more."""
         try:
             async for page in self.artifacts.uploads(self.bucket, land.prefix):
@@ -105,7 +105,7 @@ class _Sweep:
                 raise
             self.codes[f"uploads_{error.code}"] += 1
 
-    async def _pass(self, land: Territory) -> bool:
+    async def _pass(self, land: DeletablePrefix) -> bool:
         """Deletes all that is there and may go. False if there was nothing to do."""
         found = False
         async for page in self.artifacts.objects(self.bucket, land.prefix):
@@ -117,7 +117,7 @@ class _Sweep:
                 return False  # so many refusals are a refusal of the whole
         return found
 
-    def _may_go(self, land: Territory, stored: StoredObject) -> bool:
+    def _may_go(self, land: DeletablePrefix, stored: StoredObject) -> bool:
         why = land.why_kept(stored.key)
         if why is None:
             return stored.key not in self.failed
@@ -142,7 +142,7 @@ class _Sweep:
             else:
                 self.unsettled[failure.code] += 1
 
-    async def _count_versions(self, land: Territory) -> None:
+    async def _count_versions(self, land: DeletablePrefix) -> None:
         """On a versioned bucket a delete only hides; what it hides is still stored and still costs."""
         count = 0
         try:

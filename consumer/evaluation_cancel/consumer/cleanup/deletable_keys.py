@@ -14,7 +14,7 @@ _MOST_BYTES = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Territory:
+class DeletablePrefix:
     """What belongs to one evaluation in its bucket."""
 
     prefix: str
@@ -34,7 +34,7 @@ class Territory:
 
 def territory(
     evaluation_id: UUID, *, bucket: str | None, prefix: str | None, request_key: str | None
-) -> Territory | str:
+) -> DeletablePrefix | str:
     """The evaluation's territory, or the code of why there is none that would be safe to clean."""
     if not request_key:
         return "no_request_key"
@@ -42,7 +42,7 @@ def territory(
         return "no_artifacts_location"
     if not _is_safe_prefix(prefix, evaluation_id):
         return "unsafe_prefix"
-    return Territory(prefix=prefix, request_keys=_readings(request_key, bucket, prefix))
+    return DeletablePrefix(prefix=prefix, request_keys=_readings(request_key, bucket, prefix))
 
 
 def _is_safe_prefix(prefix: str, evaluation_id: UUID) -> bool:

@@ -20,8 +20,8 @@ import structlog
 from evaluation_cancel.consumer.cleanup.attempt import clean, retry_pause
 from evaluation_cancel.consumer.domain.cleanups import ClaimedCleanup, Cleaned, CleanupOutcome, RetryCleanup
 from evaluation_cancel.consumer.domain.errors import scrub
-from evaluation_cancel.consumer.runtime.batching import Finisher
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.batching import BatchCompleter
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.s3.port import Artifacts
 
 _UNSTORABLE_PAUSE = 300.0
@@ -65,11 +65,11 @@ class Cleanup:
         self._worker = worker
         self._limits = limits or CleanupLimits()
         self._now = now
-        self._finisher: Finisher[ClaimedCleanup, CleanupOutcome] = Finisher(
+        self._finisher: BatchCompleter[ClaimedCleanup, CleanupOutcome] = BatchCompleter(
             store.finish_cleanups, self._written, instead=_unstorable, what="cleanups"
         )
         self._running: set[asyncio.Task[None]] = set()
-        self._quiet = Quiet()
+        self._throttle = LogThrottle()
         self._nudged = asyncio.Event()
         self._stopping = False
         self.outcomes: Counter[str] = Counter()
@@ -153,11 +153,11 @@ class Cleanup:
         self._nudged.set()
 
     def _tell(self, action: str, sentence: str, code: str, detail: str, row: ClaimedCleanup | None = None) -> None:
-        held_back = self._quiet.allow((action, code))
-        if held_back is None:
+        suppressed = self._throttle.allow((action, code))
+        if suppressed is None:
             return
         ids = {"cancellation_id": str(row.id), "evaluation_id": str(row.evaluation_id)} if row else {}
-        _log.warning(sentence, action=action, code=code, detail=detail[:300], held_back=held_back, **ids)
+        _log.warning(sentence, action=action, code=code, detail=detail[:300], suppressed=suppressed, **ids)
 
 
 def _unstorable(row: ClaimedCleanup, error: Exception) -> CleanupOutcome:

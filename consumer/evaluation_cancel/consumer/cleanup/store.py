@@ -33,7 +33,7 @@ _CONTINUED: Final = "continued"
 _HELD_PAUSE: Final = timedelta(seconds=1)
 
 
-class CleanupRecords:
+class PostgresCleanupStore:
     """Claims and outcomes, each a batch. `call_margin` is how long a remote call may last at most."""
 
     def __init__(

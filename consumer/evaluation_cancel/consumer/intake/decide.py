@@ -22,7 +22,7 @@ from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable,
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.domain.messages import Message
 from evaluation_cancel.consumer.intake.batch import LOCKED, DecisionBatch
-from evaluation_cancel.consumer.intake.eager_claims import Handover, Offer
+from evaluation_cancel.consumer.intake.eager_claims import EagerClaim, EagerClaims
 from evaluation_cancel.consumer.sql import cancellations, commands, evaluations, outbox
 from evaluation_cancel.consumer.sql.database import Database, Row, Transaction
 
@@ -52,7 +52,7 @@ class Decided:
 class Decide:
     """The use case. Raises `TemporaryError` when it is to be repeated and `Unstorable` when it is to be halved."""
 
-    def __init__(self, database: Database, events: OutcomeEvents, handover: Handover) -> None:
+    def __init__(self, database: Database, events: OutcomeEvents, handover: EagerClaims) -> None:
         self._database = database
         self._events = events
         self._handover = handover
@@ -71,7 +71,7 @@ class Decide:
         offer.committed()
         return _decided(work, len(offer))
 
-    async def _record(self, tx: Transaction, batch: Batch, offer: Offer) -> DecisionBatch:
+    async def _record(self, tx: Transaction, batch: Batch, offer: EagerClaim) -> DecisionBatch:
         work = DecisionBatch(self._events, await commands.database_time(tx))
         work.messages += batch.dead_letters
         jobs: Mapping[UUID, Row] = {}

@@ -17,7 +17,7 @@ from uuid import UUID
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Opening
 
 
-class Taker(Protocol):
+class SlotSupplier(Protocol):
     """The teardown, as those see it who bring it work."""
 
     def reserve(self, clusters: Sequence[str | None]) -> list[bool]:
@@ -33,21 +33,21 @@ class Taker(Protocol):
         """Waits for room, for a moment at most."""
 
 
-class Handover:
+class EagerClaims:
     """Between the loops of one process. `call_margin` is how long a remote call may last at most."""
 
     def __init__(self, *, worker: str, lease: timedelta, call_margin: timedelta) -> None:
         self.worker = worker
         self.lease = lease
         self._held_for = (lease - call_margin).total_seconds()
-        self._taker: Taker | None = None
+        self._taker: SlotSupplier | None = None
 
-    def to(self, taker: Taker) -> None:
+    def to(self, taker: SlotSupplier) -> None:
         self._taker = taker
 
-    def offer(self) -> Offer:
+    def offer(self) -> EagerClaim:
         """To be made before the transaction begins, so that our clock never outlasts the database's."""
-        return Offer(self._taker, deadline=time.monotonic() + self._held_for)
+        return EagerClaim(self._taker, deadline=time.monotonic() + self._held_for)
 
     async def roomy(self) -> None:
         """For intake, when some have to wait: reading on at once would only make them more."""
@@ -55,10 +55,10 @@ class Handover:
             await self._taker.roomy()
 
 
-class Offer:
+class EagerClaim:
     """The claims of one transaction."""
 
-    def __init__(self, taker: Taker | None, *, deadline: float) -> None:
+    def __init__(self, taker: SlotSupplier | None, *, deadline: float) -> None:
         self._taker = taker
         self._deadline = deadline
         self._claimed: list[ClaimedCancellation] = []

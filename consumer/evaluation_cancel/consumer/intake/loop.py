@@ -18,8 +18,8 @@ from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable
 from evaluation_cancel.consumer.domain.events import OutcomeEvents, unstorable
 from evaluation_cancel.consumer.domain.messages import Message
 from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
-from evaluation_cancel.consumer.runtime.backoff import Pauses
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.backoff import Backoff
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, decode_command
 
 _log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class Intake:
         self._decided = decided
         self._roomy = roomy
         self._stopping = False
-        self._quiet = Quiet()
+        self._throttle = LogThrottle()
         self.progressed_at = time.monotonic()
         """When a read or a batch last went through, for the health check."""
 
@@ -78,7 +78,7 @@ class Intake:
         self._stopping = True
 
     async def run(self) -> None:
-        pauses = Pauses()
+        pauses = Backoff()
         await self._reader.start()
         try:
             while not self._stopping:
@@ -120,8 +120,10 @@ class Intake:
         return commands, dead_letters
 
     def _tell_dead_letter(self, error: UndecodableRecord) -> None:
-        held_back = self._quiet.allow("dead_letter")  # a stranger may send them by the thousand; each is in its topic
-        if held_back is not None:
+        suppressed = self._throttle.allow(
+            "dead_letter"
+        )  # a stranger may send them by the thousand; each is in its topic
+        if suppressed is not None:
             _log.warning(
                 "A record that is no command becomes a dead letter.",
                 action="dead_letter",
@@ -131,12 +133,12 @@ class Intake:
                 topic=error.topic,
                 partition=error.partition,
                 offset=error.offset,
-                held_back=held_back,
+                suppressed=suppressed,
             )
 
     async def _until_recorded(self, batch: Batch) -> Decided | None:
         """Repeats through any outage. None: asked to stop meanwhile, nothing was recorded."""
-        pauses = Pauses()
+        pauses = Backoff()
         while True:
             try:
                 decided = await self._record(batch)

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from evaluation_cancel.consumer.runtime.backoff import Pauses
+from evaluation_cancel.consumer.runtime.backoff import Backoff
 from evaluation_cancel.schemas.wire.codec import RawRecord
 from evaluation_cancel.schemas.wire.headers_decoder import install
 
@@ -55,7 +55,7 @@ class KafkaCommandReader:
     async def start(self) -> None:
         """Joins the group; waits for the broker for as long as it takes."""
         install()
-        pauses = Pauses()
+        pauses = Backoff()
         while True:
             self._assignment = _Assignment()  # what an earlier client was assigned means nothing to this one
             self._client = self._new_client()

@@ -31,7 +31,7 @@ from evaluation_cancel.consumer.kubernetes.client import (
 )
 from evaluation_cancel.consumer.kubernetes.jobs import list_page
 from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, OnChange
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 
 _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
 _FIRST_PAUSE = 0.5
@@ -62,7 +62,7 @@ class ClusterWatch:
         calls: KubernetesCalls,
         *,
         cluster: str,
-        sightings: Sightings,
+        sightings: WatchCache,
         on_change: OnChange,
         on_connected: Callable[[], None] = lambda: None,
         namespaces: Sequence[str] = (),

@@ -17,7 +17,7 @@ from evaluation_cancel.consumer.domain.cancellations import PodGone
 KEPT_ENDED = 20_000
 
 
-class Sightings:
+class WatchCache:
     """Jobs and pods by the Job's uid."""
 
     def __init__(

@@ -21,7 +21,7 @@ from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.events import DEAD_LETTER
 from evaluation_cancel.consumer.domain.messages import unpack_headers
 from evaluation_cancel.consumer.outbox.ports import EventProducer, Record, Refused, SendResult, Sent, Unresolved
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.sql import outbox
 from evaluation_cancel.consumer.sql.database import Database, Transaction
 
@@ -60,7 +60,7 @@ class Relay:
         self._limits = limits or RelayLimits()
         self._nudged = asyncio.Event()
         self._stopping = False
-        self._quiet = Quiet()
+        self._throttle = LogThrottle()
         self._epoch: int | None = None
         self._held_until = 0.0
         self._unparked_at = 0.0
@@ -163,8 +163,8 @@ class Relay:
             self._tell_parked(row, result)
 
     def _tell_parked(self, row: Mapping[str, Any], result: Refused) -> None:
-        held_back = self._quiet.allow(result.code)  # a missing right refuses thousands at once
-        if held_back is not None:
+        suppressed = self._throttle.allow(result.code)  # a missing right refuses thousands at once
+        if suppressed is not None:
             _log.error(
                 "The broker refuses a message; it is set aside and its key waits.",
                 action="message_parked",
@@ -172,7 +172,7 @@ class Relay:
                 type=row["type"],
                 code=result.code,
                 detail=result.detail,
-                held_back=held_back,
+                suppressed=suppressed,
             )
 
 

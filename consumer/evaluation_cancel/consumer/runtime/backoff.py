@@ -1,4 +1,4 @@
-"""Pauses between tries of something that must succeed in the end: exponential, with full jitter, told once a second."""
+"""Exponential backoff with full jitter, for work that must succeed in the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CAP: Final = 5.0
 """Seconds. An outage is noticed to be over that soon."""
 
 
-class Pauses:
+class Backoff:
     """For one thing that is tried again and again."""
 
     def __init__(self, *, base: float = BASE, cap: float = CAP) -> None:

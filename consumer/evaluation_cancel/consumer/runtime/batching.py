@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from evaluation_cancel.consumer.domain.errors import Unstorable
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -106,7 +106,7 @@ Row = TypeVar("Row", bound=Leased)
 Result = TypeVar("Result")
 
 
-class Finisher(Generic[Row, Result]):
+class BatchCompleter(Generic[Row, Result]):
     """Takes (row, result) pairs; `written` is called with each batch, whether it was written or given up."""
 
     def __init__(
@@ -125,7 +125,7 @@ class Finisher(Generic[Row, Result]):
         self._written = written
         self._instead = instead
         self._what = what
-        self._quiet = Quiet()
+        self._throttle = LogThrottle()
         self._batches: Batcher[tuple[Row, Result]] = Batcher(
             self._finish, size=size, linger=linger, in_flight=in_flight
         )
@@ -172,15 +172,15 @@ class Finisher(Generic[Row, Result]):
         return held
 
     def _tell(self, error: Exception, count: int) -> None:
-        held_back = self._quiet.allow(type(error).__name__)
-        if held_back is not None:
+        suppressed = self._throttle.allow(type(error).__name__)
+        if suppressed is not None:
             _log.warning(
                 "Outcomes could not be written yet.",
                 action="finish_failed",
                 what=self._what,
                 rows=count,
                 detail=f"{type(error).__name__}: {error}"[:300],
-                held_back=held_back,
+                suppressed=suppressed,
             )
 
 

@@ -19,10 +19,10 @@ _CALM: Final = 10.0
 class _Told:
     at: float
     pause: float
-    held_back: int = 0
+    suppressed: int = 0
 
 
-class Quiet:
+class LogThrottle:
     """`allow` answers how many were held back since the last line, or None to hold this one back too."""
 
     def __init__(self, *, every: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,11 +34,11 @@ class Quiet:
         now = self._clock()
         told = self._told.get(key)
         if told is not None and now - told.at < told.pause:
-            told.held_back += 1
+            told.suppressed += 1
             return None
         goes_on = told is not None and now - told.at < told.pause + _CALM
         pause = min(_LONGEST, told.pause * 2) if told is not None and goes_on else self._every
         if len(self._told) > 1000:  # noqa: PLR2004  # keys are few; a mistake must not grow for ever
             self._told.clear()
         self._told[key] = _Told(at=now, pause=pause)
-        return 0 if told is None else told.held_back
+        return 0 if told is None else told.suppressed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.schemas.log_lines import write_json_lines
 
 _NOISY = ("aiokafka", "kubernetes_asyncio", "aiobotocore", "botocore", "asyncio", "aiohttp")
@@ -15,13 +15,13 @@ class _OncePerSecond(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._quiet = Quiet()
+        self._throttle = LogThrottle()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        held_back = self._quiet.allow(record.name.partition(".")[0])
-        if held_back:
-            record.msg = f"{record.msg} (and {held_back} more lines held back)"
-        return held_back is not None
+        suppressed = self._throttle.allow(record.name.partition(".")[0])
+        if suppressed:
+            record.msg = f"{record.msg} (and {suppressed} more lines held back)"
+        return suppressed is not None
 
 
 def configure(level: str) -> None:

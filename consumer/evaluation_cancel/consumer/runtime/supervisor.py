@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 
 _log = structlog.get_logger(__name__)
 _LONGEST_PAUSE = 10.0
@@ -43,7 +43,7 @@ class Supervisor:
     def __init__(self, loops: Sequence[tuple[str, Loop]], *, restarted: Callable[[str], None]) -> None:
         self._loops = dict(loops)
         self._restarted = restarted
-        self._quiet = Quiet()
+        self._throttle = LogThrottle()
         self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turned_at: dict[str, float] = {}
@@ -100,7 +100,7 @@ class Supervisor:
         return random.uniform(0.1, min(_LONGEST_PAUSE, 0.2 * 2**faults))  # noqa: S311  # jitter, not a secret
 
     def _tell(self, name: str, error: Exception) -> None:
-        if self._quiet.allow((name, type(error))) is None:
+        if self._throttle.allow((name, type(error))) is None:
             return
         if isinstance(error, TemporaryError):
             _log.warning(

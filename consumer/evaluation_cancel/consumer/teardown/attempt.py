@@ -54,9 +54,9 @@ class TeardownRules:
     """How long after acceptance a Job may still appear whose uid was never recorded."""
     refusal_patience: float = 300.0
     """How long refusals must last before a cancellation fails: rights may be on their way."""
-    first_look: float = 5.0
+    min_poll_interval: float = 5.0
     """Until the next look at one that is stopping, should the watch not tell."""
-    last_look: float = 30.0
+    max_poll_interval: float = 30.0
     """The same for one that has been stopping for a minute or more."""
     backoff_base: float = 1.0
     backoff_cap: float = 300.0
@@ -92,7 +92,7 @@ async def attempt(
         maybe_deleted=row.intent_at is not None,
     )
     if row.namespace is None or (row.job_uid is not None and row.job_name is None):
-        return begun.misfit()
+        return begun.incomplete_reference()
     return await begun.run()
 
 
@@ -129,7 +129,7 @@ class _Attempt:
     def namespace(self) -> str:
         return self.row.namespace or ""
 
-    def misfit(self) -> Outcome:
+    def incomplete_reference(self) -> Outcome:
         """A row that names a cluster but not the Job in it is beyond a loop's help."""
         return self.retry(TemporaryError("incomplete_job_reference", "namespace or name of the Job is missing"))
 
@@ -260,7 +260,7 @@ class _Attempt:
 
     def pause(self, since: float) -> float:
         """Looks grow rarer over the first minute."""
-        return min(self.rules.last_look, max(self.rules.first_look, since / 2))
+        return min(self.rules.max_poll_interval, max(self.rules.min_poll_interval, since / 2))
 
     def hand_back(self) -> StillStopping:
         """Whoever holds it next goes on; nothing was sent."""

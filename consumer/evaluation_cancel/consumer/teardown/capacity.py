@@ -15,7 +15,7 @@ from uuid import UUID
 
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome, Retry
 from evaluation_cancel.consumer.kubernetes.port import Jobs
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 
 OUTAGE = frozenset({"unreachable", "timeout", "connection_lost", "server_error", "unauthenticated", "client_error"})
 """Errors of the cluster as a whole rather than of one Job."""
@@ -27,10 +27,10 @@ _SMOOTHING = 0.1
 _MOST_TROUBLED = 50_000
 
 
-class Lane:
+class ClusterQueue:
     """Rows of one cluster, between claim and written outcome."""
 
-    def __init__(self, name: str, jobs: Jobs, sightings: Sightings, *, calls: int, most: int) -> None:
+    def __init__(self, name: str, jobs: Jobs, sightings: WatchCache, *, calls: int, most: int) -> None:
         self.name = name
         self.jobs = jobs
         self.sightings = sightings
@@ -58,7 +58,7 @@ class Lane:
         return self.room() < self.held
 
     def has_room(self) -> bool:
-        """Room worth a claim of its own."""
+        """SlotReservations worth a claim of its own."""
         return self.room() >= self._calls_at_once
 
     def note(self, row: ClaimedCancellation, outcome: Outcome, seconds: float) -> AbstractSet[UUID]:
@@ -83,10 +83,10 @@ _MOST_PATIENCE = 0.2
 """Seconds that intake waits for room at most: a slow cluster must not hold decisions up."""
 
 
-class Room:
+class SlotReservations:
     """`place` puts a row to work for which room was reserved."""
 
-    def __init__(self, lanes: Mapping[str, Lane], place: Callable[[ClaimedCancellation], None]) -> None:
+    def __init__(self, lanes: Mapping[str, ClusterQueue], place: Callable[[ClaimedCancellation], None]) -> None:
         self._lanes = lanes
         self._place = place
         self._open = False

@@ -17,8 +17,8 @@ import structlog
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome, Retry, StillStopping
 from evaluation_cancel.consumer.domain.errors import scrub
 from evaluation_cancel.consumer.kubernetes.port import Change
-from evaluation_cancel.consumer.runtime.batching import Batcher, Finisher
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.batching import BatchCompleter, Batcher
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
 
 _MOST_AWAITED = 100_000
@@ -33,7 +33,7 @@ class _Held:
     """The watch told of something after this attempt began."""
 
 
-class InHand:
+class InFlight:
     """`released` is called for each row that is no longer in hand, `woken` when rows have become due."""
 
     def __init__(
@@ -49,8 +49,8 @@ class InHand:
         self._woken = woken
         self._held: dict[UUID, _Held] = {}
         self._awaited: set[UUID] = set()
-        self._quiet = Quiet()
-        self._finisher: Finisher[ClaimedCancellation, Outcome] = Finisher(
+        self._throttle = LogThrottle()
+        self._finisher: BatchCompleter[ClaimedCancellation, Outcome] = BatchCompleter(
             store.finish_cancellations,
             self._written,
             instead=_unstorable,
@@ -145,9 +145,11 @@ class InHand:
             self._tell("wake_failed", "Rows could not be woken, so they wait for their next look.", error)
 
     def _tell(self, action: str, sentence: str, error: Exception) -> None:
-        held_back = self._quiet.allow(action)
-        if held_back is not None:
-            _log.warning(sentence, action=action, detail=f"{type(error).__name__}: {error}"[:300], held_back=held_back)
+        suppressed = self._throttle.allow(action)
+        if suppressed is not None:
+            _log.warning(
+                sentence, action=action, detail=f"{type(error).__name__}: {error}"[:300], suppressed=suppressed
+            )
 
 
 def _unstorable(row: ClaimedCancellation, error: Exception) -> Outcome:

@@ -20,11 +20,11 @@ import structlog
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Failed, Outcome, Retry, StillStopping
 from evaluation_cancel.consumer.domain.errors import scrub
 from evaluation_cancel.consumer.kubernetes.port import Change, Jobs
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.teardown.attempt import TeardownRules, attempt, retry_pause, without_cluster
-from evaluation_cancel.consumer.teardown.capacity import Lane, Room
-from evaluation_cancel.consumer.teardown.in_flight import InHand
+from evaluation_cancel.consumer.teardown.capacity import ClusterQueue, SlotReservations
+from evaluation_cancel.consumer.teardown.in_flight import InFlight
 from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
 
 _ROWS_BETWEEN_YIELDS = 8
@@ -40,7 +40,7 @@ class Teardown:
         store: CancellationStore,
         clusters: Mapping[str, Jobs],
         worker: str,
-        sightings: Mapping[str, Sightings] | None = None,
+        sightings: Mapping[str, WatchCache] | None = None,
         rules: TeardownRules | None = None,
         limits: TeardownLimits | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -55,16 +55,16 @@ class Teardown:
         self._observe = observe
         calls, most = self._limits.calls_in_flight, self._limits.most_held
         self._lanes = {
-            name: Lane(name, jobs, (sightings or {}).get(name) or Sightings(), calls=calls, most=most)
+            name: ClusterQueue(name, jobs, (sightings or {}).get(name) or WatchCache(), calls=calls, most=most)
             for name, jobs in clusters.items()
         }
-        self._hand = InHand(store, self._limits, released=self._released, woken=self.nudge)
-        self._quiet = Quiet()
+        self._hand = InFlight(store, self._limits, released=self._released, woken=self.nudge)
+        self._throttle = LogThrottle()
         self._nudged = asyncio.Event()
         self._idle = asyncio.Event()
         self._stopping = False
         self._hungry = False
-        self.room = Room(self._lanes, self._place)
+        self.room = SlotReservations(self._lanes, self._place)
         """For cancellations that this process opens itself."""
         self.progressed_at = time.monotonic()
         """When Postgres last answered, for the health check."""
@@ -163,7 +163,7 @@ class Teardown:
         if self._hungry:
             self._nudged.set()
 
-    async def _work(self, lane: Lane) -> None:
+    async def _work(self, lane: ClusterQueue) -> None:
         """One worker: one attempt at a time, until cancelled."""
         done = 0
         while True:
@@ -179,7 +179,7 @@ class Teardown:
             if done % _ROWS_BETWEEN_YIELDS == 0:
                 await asyncio.sleep(0)
 
-    async def _begin(self, lane: Lane, row: ClaimedCancellation) -> None:
+    async def _begin(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
         if time.monotonic() >= row.deadline:
             self._hand.drop(row)  # whoever claims it next has the time
         elif self._stopping:
@@ -191,7 +191,7 @@ class Teardown:
         """For whoever claims it next; nothing was done."""
         self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
 
-    async def _attempt(self, lane: Lane, row: ClaimedCancellation) -> None:
+    async def _attempt(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
         started = time.monotonic()
         intent = _Intent(lane, self._hand, row)
         try:
@@ -242,8 +242,8 @@ class Teardown:
 
     def _tell(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
         failed = isinstance(outcome, Failed)
-        held_back = 0 if failed else self._quiet.allow((row.cluster, outcome.code))
-        if held_back is None:
+        suppressed = 0 if failed else self._throttle.allow((row.cluster, outcome.code))
+        if suppressed is None:
             return
         _log.log(
             logging.ERROR if failed else logging.WARNING,
@@ -255,24 +255,24 @@ class Teardown:
             attempt=row.attempt,
             code=outcome.code,
             detail=outcome.detail,
-            held_back=held_back,
+            suppressed=suppressed,
         )
 
     def _tell_claim_failed(self, error: Exception) -> None:
-        held_back = self._quiet.allow("claim_failed")
-        if held_back is not None:
+        suppressed = self._throttle.allow("claim_failed")
+        if suppressed is not None:
             _log.warning(
                 "Cancellations could not be claimed.",
                 action="claim_failed",
                 detail=f"{type(error).__name__}: {error}"[:300],
-                held_back=held_back,
+                suppressed=suppressed,
             )
 
 
 class _Intent:
     """An attempt's intent. It holds no call's place while Postgres writes it, nor counts as the cluster's time."""
 
-    def __init__(self, lane: Lane, hand: InHand, row: ClaimedCancellation) -> None:
+    def __init__(self, lane: ClusterQueue, hand: InFlight, row: ClaimedCancellation) -> None:
         self._lane = lane
         self._hand = hand
         self._row = row

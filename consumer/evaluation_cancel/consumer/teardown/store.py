@@ -34,7 +34,7 @@ _LOCKED_PAUSE = timedelta(seconds=1)
 _RULES = TeardownRules()
 
 
-class TeardownStore:
+class PostgresCancellationStore:
     """Claims, intents and outcomes, each a batch. `call_margin` is how long a remote call may last at most."""
 
     def __init__(

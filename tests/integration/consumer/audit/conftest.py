@@ -12,17 +12,19 @@ from tests.support.environment import unique
 
 
 @pytest.fixture(scope="session")
-async def history(stand: Stack, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[History]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ACCESS_KEY_ID", stand.s3.access_key)
-        environment.setenv("AWS_SECRET_ACCESS_KEY", stand.s3.secret_key)
-        async with made_history(stand, migrated, tmp_path_factory.mktemp("audit")) as made:
+async def history(
+    environment: Stack, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[History]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", environment.s3.access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", environment.s3.secret_key)
+        async with made_history(environment, migrated, tmp_path_factory.mktemp("audit")) as made:
             yield made
 
 
 @pytest.fixture
-async def copy(stand: Stack, history: History) -> AsyncIterator[str]:
+async def copy(environment: Stack, history: History) -> AsyncIterator[str]:
     """The DSN of a copy of the history's database."""
     name = unique("copy")
-    yield await stand.postgres.create_database(name, template=history.database)
-    await stand.postgres.drop_database(name)
+    yield await environment.postgres.create_database(name, template=history.database)
+    await environment.postgres.drop_database(name)

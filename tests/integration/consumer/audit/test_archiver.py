@@ -31,11 +31,13 @@ VALUE = b"v" * 300
 
 
 @pytest.fixture
-async def settings(stand: Stack, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AuditSettings:
+async def settings(
+    environment: Stack, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AuditSettings:
     """An archive of fresh topics, in small objects."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", stand.s3.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", stand.s3.secret_key)
-    return audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, await new_bucket(stand), tmp_path)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", environment.s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", environment.s3.secret_key)
+    return audit_settings(environment, "postgresql://127.0.0.1:1/none", topics, await new_bucket(environment), tmp_path)
 
 
 async def produce(settings: AuditSettings, count: int, **how: Any) -> None:

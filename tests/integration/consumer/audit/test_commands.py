@@ -18,7 +18,7 @@ from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from tests.support.audit.history import History, new_bucket
 
 
-def environment(settings: AuditSettings, **changes: str) -> dict[str, str]:
+def variables(settings: AuditSettings, **changes: str) -> dict[str, str]:
     names = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "KAFKA_ISOLATION_LEVEL": settings.kafka_isolation_level,
@@ -49,7 +49,7 @@ async def audit(env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
 
 async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, copy: str, tmp_path: Path) -> None:
     heads = tmp_path / "heads"
-    code, out, err = await audit(environment(history.settings), "verify", "--note-heads", str(heads))
+    code, out, err = await audit(variables(history.settings), "verify", "--note-heads", str(heads))
     assert (code, "No defect was found." in out) == (0, True), out + err
     assert "Held against Postgres, Kafka's offsets." in out
     assert "younger than 0.001 s" in out
@@ -57,42 +57,42 @@ async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, c
     connection = await asyncpg.connect(copy)
     await connection.execute("UPDATE evaluation_cancel.cancellations SET reason = 'x' WHERE reason IS NOT NULL")
     await connection.close()
-    env = environment(history.on(copy))
+    env = variables(history.on(copy))
     code, out, _ = await audit(env, "verify", "--heads", str(heads), "--json")
     assert code == 1
     assert json.loads(out)["held_against"] == ["Postgres", "Kafka's offsets", "noted heads"]
     defects = json.loads(out)["defects"]
     assert {d["code"] for d in defects} == {"row_differs"}
     assert any(str(history.running) in d["where"] for d in defects)
-    env = environment(history.settings, POSTGRES_DSN="postgresql://127.0.0.1:1/none")
+    env = variables(history.settings, POSTGRES_DSN="postgresql://127.0.0.1:1/none")
     code, out, err = await audit(env, "verify")
     assert (code, out) == (2, "")
     assert "postgres_unavailable" in err
 
 
 async def test_an_archive_without_a_link_is_not_found_to_be_sound(history: History) -> None:
-    env = environment(history.settings, AUDIT_PREFIX="nothing-is-here/")
+    env = variables(history.settings, AUDIT_PREFIX="nothing-is-here/")
     code, out, err = await audit(env, "verify", "--without-postgres")
     assert (code, out) == (2, "")
     assert "empty_archive" in err
 
 
 async def test_explain_tells_the_story_and_knows_when_there_is_none(history: History) -> None:
-    env = environment(history.settings)
+    env = variables(history.settings)
     code, out, err = await audit(env, "explain", str(history.running))
     assert code == 0, err
     assert "wrong model" in out
     code, out, _ = await audit(env, "explain", "00000000-0000-4000-8000-000000000000")
     assert code == 1
     assert "There is no such evaluation" in out
-    blind = environment(history.settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    blind = variables(history.settings, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     code, out, _ = await audit(blind, "explain", "00000000-0000-4000-8000-000000000000", "--json")
     assert code == 2, "nothing is known, but not everything was read"
     assert list(json.loads(out)["unread"]) == ["kafka"]
 
 
 async def test_replay_prints_lines_and_refuses_the_systems_own_topics(history: History) -> None:
-    env = environment(history.settings)
+    env = variables(history.settings)
     code, out, err = await audit(env, "replay", "--evaluation", str(history.running), "--as", "jsonl")
     assert code == 0, err
     assert len([json.loads(line) for line in out.splitlines()]) == 4
@@ -111,7 +111,7 @@ async def test_a_reader_who_has_seen_enough_ends_a_replay_quietly(history: Histo
     line = f"{sys.executable} -m evaluation_cancel.consumer audit replay --as jsonl | head -n 1"
     child = await asyncio.create_subprocess_shell(
         line,
-        env=environment(history.settings),
+        env=variables(history.settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -121,7 +121,7 @@ async def test_a_reader_who_has_seen_enough_ends_a_replay_quietly(history: Histo
 
 
 async def test_an_archiver_without_its_topics_says_so(history: History) -> None:
-    code, _, err = await audit(environment(history.settings, TOPIC_PREFIX="nobodys-"), "archive", "--once")
+    code, _, err = await audit(variables(history.settings, TOPIC_PREFIX="nobodys-"), "archive", "--once")
     assert (code, "topics_missing" in err) == (2, True)
 
 
@@ -144,10 +144,12 @@ async def everything(settings: AuditSettings) -> dict[str, object]:
     return found
 
 
-async def test_no_command_changes_anything_or_joins_a_group(history: History, stand: Stack, tmp_path: Path) -> None:
+async def test_no_command_changes_anything_or_joins_a_group(
+    history: History, environment: Stack, tmp_path: Path
+) -> None:
     before = await everything(history.settings)
-    env = environment(history.settings)
-    elsewhere = environment(history.settings, AUDIT_BUCKET=await new_bucket(stand))
+    env = variables(history.settings)
+    elsewhere = variables(history.settings, AUDIT_BUCKET=await new_bucket(environment))
     for command in (
         ("explain", str(history.running)),
         ("replay", "--source", "kafka", "--dead-letters"),
@@ -177,7 +179,7 @@ class Links(HTMLParser):
 
 async def test_report_counts_and_writes_a_page_that_needs_no_network(history: History, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    code, out, err = await audit(environment(history.settings), "report", "--from", "7d", "--html", str(page))
+    code, out, err = await audit(variables(history.settings), "report", "--from", "7d", "--html", str(page))
     assert code == 0, err
     rows = [line.split() for line in out.splitlines()]
     for row in (["accepted", "4"], ["forbidden", "1"], ["not_found", "1"], ["cancelled", "3"], ["owned_by", "1"]):
@@ -194,9 +196,9 @@ async def test_report_counts_and_writes_a_page_that_needs_no_network(history: Hi
 
 
 async def test_without_a_bucket_or_keys_it_says_what_is_missing(history: History) -> None:
-    env = environment(history.settings)
+    env = variables(history.settings)
     del env["EVALUATION_CANCEL_AUDIT_BUCKET"]
     code, _, err = await audit(env, "archive", "--once")
     assert (code, "EVALUATION_CANCEL_AUDIT_BUCKET" in err) == (2, True)
-    code, _, err = await audit(environment(history.settings, AUDIT_PUBLIC_KEY_FILES="[]"), "verify")
+    code, _, err = await audit(variables(history.settings, AUDIT_PUBLIC_KEY_FILES="[]"), "verify")
     assert (code, "PUBLIC_KEY_FILES" in err) == (2, True)

@@ -150,11 +150,11 @@ async def test_everything_away_is_said_and_nothing_made_up(
     assert '"timeline": []' in capsys.readouterr().out
 
 
-async def test_an_object_that_was_altered_is_passed_over_and_said(history: History, stand: Any) -> None:
+async def test_an_object_that_was_altered_is_passed_over_and_said(history: History, environment: Any) -> None:
     """In a bucket of its own, with one bad object among the good ones."""
     from evaluation_cancel.consumer.audit.cli import wiring as parts  # noqa: PLC0415
 
-    settings = history.settings.model_copy(update={"audit_bucket": await new_bucket(stand)})
+    settings = history.settings.model_copy(update={"audit_bucket": await new_bucket(environment)})
     told = await story(history.settings, history.running)
     cancel = next(e for e in told.entries if e.what == "cancel")
     async with parts.store(settings) as store:

@@ -110,9 +110,9 @@ async def read_topic(settings: AuditSettings, topic: str, count: int) -> list[Ra
 
 
 @pytest.fixture
-async def target(stand: Stack) -> str:
+async def target(environment: Stack) -> str:
     name = unique("replayed")
-    await ensure_topics(stand.kafka, [TopicSpec(name=name, retention_ms=3_600_000)])
+    await ensure_topics(environment.kafka, [TopicSpec(name=name, retention_ms=3_600_000)])
     return name
 
 

@@ -19,10 +19,10 @@ from tests.support.waiting import until
 
 
 async def test_a_range_that_begins_before_what_is_retained_says_so(
-    stand: Stack, topics: Topics, tmp_path: Path
+    environment: Stack, topics: Topics, tmp_path: Path
 ) -> None:
-    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
-    await expire(stand, settings)
+    settings = audit_settings(environment, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
+    await expire(environment, settings)
     output = Kept()
     said = await replayed(settings, "kafka", output, Selection(since_ms=0))
     first = min(r.offset for r in output.records)
@@ -34,9 +34,9 @@ async def test_a_range_that_begins_before_what_is_retained_says_so(
     assert f"goes on from offset {first}" in told[0]
 
 
-async def expire(stand: Stack, settings: AuditSettings) -> None:
+async def expire(environment: Stack, settings: AuditSettings) -> None:
     """The in-memory broker drops what is beyond 5 MB a partition by itself; another one is asked to."""
-    memory = stand.kafka.kind == "memory"
+    memory = environment.kafka.kind == "memory"
     async with AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers, max_request_size=MAX_MESSAGE_BYTES
     ) as sender:
@@ -44,7 +44,7 @@ async def expire(stand: Stack, settings: AuditSettings) -> None:
             value = b"x" * 300_000 if memory else b"x"
             await sender.send_and_wait(settings.topics.events, value, partition=0)
     if not memory:
-        await asyncio.to_thread(_delete, stand.kafka.bootstrap_servers, settings.topics.events)
+        await asyncio.to_thread(_delete, environment.kafka.bootstrap_servers, settings.topics.events)
 
 
 def _delete(bootstrap_servers: str, topic: str) -> None:
@@ -58,9 +58,9 @@ def _delete(bootstrap_servers: str, topic: str) -> None:
 
 @pytest.mark.real
 async def test_control_records_at_the_end_and_an_open_transaction_do_not_make_it_hang(
-    stand: Stack, topics: Topics, tmp_path: Path
+    environment: Stack, topics: Topics, tmp_path: Path
 ) -> None:
-    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
+    settings = audit_settings(environment, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
     async with AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers, transactional_id=unique("tx")
     ) as sender:
@@ -78,10 +78,12 @@ async def test_control_records_at_the_end_and_an_open_transaction_do_not_make_it
 
 @pytest.mark.real
 @pytest.mark.timeout(240)
-async def test_gaps_that_compaction_left_do_not_make_it_hang(stand: Stack, topics: Topics, tmp_path: Path) -> None:
+async def test_gaps_that_compaction_left_do_not_make_it_hang(
+    environment: Stack, topics: Topics, tmp_path: Path
+) -> None:
     """None of the system's topics is compacted, unless somebody has changed that."""
-    settings = audit_settings(stand, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
-    await asyncio.to_thread(_compact, stand.kafka.bootstrap_servers, settings.topics.events)
+    settings = audit_settings(environment, "postgresql://127.0.0.1:1/none", topics, "none", tmp_path)
+    await asyncio.to_thread(_compact, environment.kafka.bootstrap_servers, settings.topics.events)
 
     async def offsets() -> list[int]:
         return [r.offset for r in await kept(settings, "kafka")]

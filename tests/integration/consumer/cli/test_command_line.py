@@ -11,16 +11,16 @@ from uuid import uuid4
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.schemas.topics import Topics
 from tests.support.consumer.commands import command
-from tests.support.consumer.postgres_env import Ledger
+from tests.support.consumer.postgres_env import PostgresEnv
 
 
-async def cli(ledger: Ledger, *arguments: str, **environment: str) -> tuple[int, str, str]:
+async def cli(postgres_env: PostgresEnv, *arguments: str, **environment: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "evaluation_cancel.consumer",
         *arguments,
-        env={**os.environ, "EVALUATION_CANCEL_POSTGRES_DSN": ledger.dsn, "COLUMNS": "200", **environment},
+        env={**os.environ, "EVALUATION_CANCEL_POSTGRES_DSN": postgres_env.dsn, "COLUMNS": "200", **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -28,92 +28,92 @@ async def cli(ledger: Ledger, *arguments: str, **environment: str) -> tuple[int,
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def test_status_tells_all_that_is_known_as_json_and_as_tables(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.cancelled(command(evaluation, reason="wrong model"))
-    code, out, _ = await cli(ledger, "status", str(evaluation), "--json")
+async def test_status_tells_all_that_is_known_as_json_and_as_tables(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.cancelled(command(evaluation, reason="wrong model"))
+    code, out, _ = await cli(postgres_env, "status", str(evaluation), "--json")
     known = json.loads(out)
     assert code == 0
     assert known["evaluation"]["status"] == "cancelled"
     assert known["cancellations"][0]["evidence"]["job"] == "uid-1"
     assert [m["type"] for m in known["messages"]] == ["EvaluationCancelAccepted", "EvaluationCancelled"]
-    code, out, _ = await cli(ledger, "status", str(evaluation))
+    code, out, _ = await cli(postgres_env, "status", str(evaluation))
     assert code == 0
     for word in ("wrong model", "accepted", "EvaluationCancelled", "uid-1"):
         assert word in out
 
 
-async def test_status_of_an_unknown_evaluation_exits_with_one(ledger: Ledger) -> None:
-    code, out, _ = await cli(ledger, "status", str(uuid4()))
+async def test_status_of_an_unknown_evaluation_exits_with_one(postgres_env: PostgresEnv) -> None:
+    code, out, _ = await cli(postgres_env, "status", str(uuid4()))
     assert (code, "no such evaluation" in out) == (1, True)
 
 
-async def test_stuck_lists_open_cancellations_with_their_last_error(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation))
-    await ledger.admin.execute("UPDATE evaluation_cancel.cancellations SET last_error_code = 'rbac_denied'")
-    code, out, _ = await cli(ledger, "stuck", "--older-than", "0")
+async def test_stuck_lists_open_cancellations_with_their_last_error(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation))
+    await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET last_error_code = 'rbac_denied'")
+    code, out, _ = await cli(postgres_env, "stuck", "--older-than", "0")
     assert code == 0
     assert str(evaluation) in out
     assert "rbac_denied" in out
-    code, out, _ = await cli(ledger, "stuck", "--older-than", "3600", "--json")
+    code, out, _ = await cli(postgres_env, "stuck", "--older-than", "3600", "--json")
     assert (code, json.loads(out)) == (0, [])
 
 
-async def test_resolve_closes_with_a_reason_and_says_when_there_is_nothing_to_close(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
+async def test_resolve_closes_with_a_reason_and_says_when_there_is_nothing_to_close(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
     arguments = ("resolve", str(evaluation), "--reason", "cluster is gone", "--operator", "olga")
-    code, _, err = await cli(ledger, *arguments)
+    code, _, err = await cli(postgres_env, *arguments)
     assert (code, "no open cancellation" in err) == (1, True)
-    await ledger.send(command(evaluation))
-    code, out, _ = await cli(ledger, *arguments)
+    await postgres_env.send(command(evaluation))
+    code, out, _ = await cli(postgres_env, *arguments)
     assert (code, "closed as cancelled" in out) == (0, True)
-    assert await ledger.status(evaluation) == "cancelled"
+    assert await postgres_env.status(evaluation) == "cancelled"
 
 
-async def test_an_outage_of_postgres_is_one_sentence_and_no_traceback(ledger: Ledger) -> None:
+async def test_an_outage_of_postgres_is_one_sentence_and_no_traceback(postgres_env: PostgresEnv) -> None:
     unreachable = {"EVALUATION_CANCEL_POSTGRES_DSN": "postgresql://127.0.0.1:1/x"}
     for arguments in (["status", str(uuid4())], ["stuck"], ["migrate", "check"], ["migrate", "upgrade"]):
-        code, _, err = await cli(ledger, *arguments, **unreachable)
+        code, _, err = await cli(postgres_env, *arguments, **unreachable)
         assert code == 1, arguments
         assert "Traceback" not in err, arguments
         assert "postgres_unavailable" in err, arguments
 
 
 async def test_what_postgres_or_kafka_refuses_an_upgrade_is_one_sentence_and_no_traceback(
-    ledger: Ledger, empty_database: str
+    postgres_env: PostgresEnv, empty_database: str
 ) -> None:
     elsewhere = {
         "EVALUATION_CANCEL_POSTGRES_DSN": empty_database,
         "EVALUATION_CANCEL_EVALUATIONS_TABLE": '{"table": "nowhere"}',
     }
-    code, out, err = await cli(ledger, "migrate", "upgrade", **elsewhere)
+    code, out, err = await cli(postgres_env, "migrate", "upgrade", **elsewhere)
     assert (code, out, err) == (1, "", 'UndefinedTableError: relation "nowhere" does not exist\n')
     unreachable = {"EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
-    code, _, err = await cli(ledger, "migrate", "topics", **unreachable)
+    code, _, err = await cli(postgres_env, "migrate", "topics", **unreachable)
     assert code == 1
     assert "Traceback" not in err
     assert "kafka_unavailable" in err
 
 
 async def test_migrate_creates_topics_that_are_missing_and_leaves_the_others(
-    ledger: Ledger, stand: Stack, topics: Topics
+    postgres_env: PostgresEnv, environment: Stack, topics: Topics
 ) -> None:
-    if stand.kafka.kind == "memory":
+    if environment.kafka.kind == "memory":
         return  # the in-memory broker has no request for creating topics; the real stack runs this
-    environment = {
-        "EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": stand.kafka.bootstrap_servers,
+    settings = {
+        "EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": environment.kafka.bootstrap_servers,
         "EVALUATION_CANCEL_TOPIC_PREFIX": "new-" + topics.prefix,
     }
-    code, out, err = await cli(ledger, "migrate", "topics", **environment)
+    code, out, err = await cli(postgres_env, "migrate", "topics", **settings)
     assert code == 0, err
     assert f"new-{topics.commands}" in out
-    code, out, _ = await cli(ledger, "migrate", "topics", **environment)
+    code, out, _ = await cli(postgres_env, "migrate", "topics", **settings)
     assert (code, "nothing, all were there" in out) == (0, True)
 
 
-async def test_unknown_loops_and_clusters_are_refused_by_name(ledger: Ledger) -> None:
-    code, _, err = await cli(ledger, "run", "--loops", "intake,teadown")
+async def test_unknown_loops_and_clusters_are_refused_by_name(postgres_env: PostgresEnv) -> None:
+    code, _, err = await cli(postgres_env, "run", "--loops", "intake,teadown")
     assert (code, "teadown" in err) == (2, True)
-    code, _, err = await cli(ledger, "run", "--cluster", "mars")
+    code, _, err = await cli(postgres_env, "run", "--cluster", "mars")
     assert (code, "mars" in err) == (2, True)

@@ -10,17 +10,17 @@ import pytest
 from evaluation_cancel.consumer.domain.errors import Unstorable
 from evaluation_cancel.consumer.intake.decide import Batch, Decide
 from tests.support.consumer.commands import EVENTS, command
-from tests.support.consumer.postgres_env import Ledger, open_ledger, raise_at
+from tests.support.consumer.postgres_env import PostgresEnv, open_postgres_env, raise_at
 
 
-async def test_a_batch_that_mixes_every_decision_decides_each_with_its_event(ledger: Ledger) -> None:
+async def test_a_batch_that_mixes_every_decision_decides_each_with_its_event(postgres_env: PostgresEnv) -> None:
     running, done, foreign = (
-        await ledger.evaluation(),
-        await ledger.evaluation("succeeded"),
-        await ledger.evaluation(team="red"),
+        await postgres_env.evaluation(),
+        await postgres_env.evaluation("succeeded"),
+        await postgres_env.evaluation(team="red"),
     )
-    cancelled = await ledger.evaluation()
-    await ledger.cancelled(command(cancelled))
+    cancelled = await postgres_env.evaluation()
+    await postgres_env.cancelled(command(cancelled))
     past = datetime.now(UTC) - timedelta(seconds=1)
     batch = {
         "accepted": command(running),
@@ -31,94 +31,96 @@ async def test_a_batch_that_mixes_every_decision_decides_each_with_its_event(led
         "already_cancelled": command(cancelled),
         "expired": command(running, expires_at=past),
     }
-    decided = await ledger.send(*batch.values())
+    decided = await postgres_env.send(*batch.values())
     assert decided.counts == dict.fromkeys(batch, 1)
     for what, sent in batch.items():
-        row = await ledger.row("commands", "id = $1", sent.id)
+        row = await postgres_env.row("commands", "id = $1", sent.id)
         assert what in {row["decision"], row["code"]}
-    assert await ledger.types(running) == ["EvaluationCancelAccepted", "EvaluationCancelRejected"]
+    assert await postgres_env.types(running) == ["EvaluationCancelAccepted", "EvaluationCancelRejected"]
     for evaluation in (done, foreign, batch["not_found"].evaluation_id):
-        assert await ledger.types(evaluation) == ["EvaluationCancelRejected"]
+        assert await postgres_env.types(evaluation) == ["EvaluationCancelRejected"]
 
 
-async def test_an_evaluation_that_was_cancelled_says_when_and_by_which_cancellation(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.cancelled(command(evaluation))
-    cancellation = await ledger.row("cancellations", "evaluation_id = $1", evaluation)
+async def test_an_evaluation_that_was_cancelled_says_when_and_by_which_cancellation(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.cancelled(command(evaluation))
+    cancellation = await postgres_env.row("cancellations", "evaluation_id = $1", evaluation)
     again = command(evaluation)
-    await ledger.send(again)
-    row = await ledger.row("commands", "id = $1", again.id)
+    await postgres_env.send(again)
+    row = await postgres_env.row("commands", "id = $1", again.id)
     assert (row["cancellation_id"], row["ended_seen"]) == (cancellation["id"], cancellation["ended_at"])
 
 
-async def test_joining_adds_the_wish_for_cleanup_and_never_takes_it_away(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation, cleanup=False))
-    await ledger.send(command(evaluation, cleanup=True))
-    await ledger.send(command(evaluation, cleanup=False))
-    row = await ledger.row("cancellations")
+async def test_joining_adds_the_wish_for_cleanup_and_never_takes_it_away(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation, cleanup=False))
+    await postgres_env.send(command(evaluation, cleanup=True))
+    await postgres_env.send(command(evaluation, cleanup=False))
+    row = await postgres_env.row("cancellations")
     assert (row["cleanup_state"], row["joined"]) == ("pending", 2)
 
 
-async def test_a_duplicate_publishes_again_what_was_published_for_it(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.cancelled(command(evaluation, id="c-1"))
-    before = await ledger.admin.fetch("SELECT * FROM evaluation_cancel.messages ORDER BY id")
-    await ledger.admin.execute("DELETE FROM evaluation_cancel.outbox")
-    decided = await ledger.send(command(evaluation, id="c-1"))
+async def test_a_duplicate_publishes_again_what_was_published_for_it(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.cancelled(command(evaluation, id="c-1"))
+    before = await postgres_env.admin.fetch("SELECT * FROM evaluation_cancel.messages ORDER BY id")
+    await postgres_env.admin.execute("DELETE FROM evaluation_cancel.outbox")
+    decided = await postgres_env.send(command(evaluation, id="c-1"))
     assert decided.counts == {"duplicate": 1}
-    waiting = await ledger.admin.fetch("SELECT message_id FROM evaluation_cancel.outbox ORDER BY id")
+    waiting = await postgres_env.admin.fetch("SELECT message_id FROM evaluation_cancel.outbox ORDER BY id")
     assert [row["message_id"] for row in waiting] == [row["id"] for row in before]
-    assert await ledger.admin.fetch("SELECT * FROM evaluation_cancel.messages ORDER BY id") == before
+    assert await postgres_env.admin.fetch("SELECT * FROM evaluation_cancel.messages ORDER BY id") == before
 
 
-async def test_the_same_record_delivered_again_changes_nothing(ledger: Ledger) -> None:
-    sent = command(await ledger.evaluation())
-    await ledger.send(sent)
-    waiting = await ledger.count("outbox")
-    assert (await ledger.send(sent)).counts == {"redelivered": 1}
-    assert (await ledger.count("outbox"), await ledger.count("cancellations")) == (waiting, 1)
+async def test_the_same_record_delivered_again_changes_nothing(postgres_env: PostgresEnv) -> None:
+    sent = command(await postgres_env.evaluation())
+    await postgres_env.send(sent)
+    waiting = await postgres_env.count("outbox")
+    assert (await postgres_env.send(sent)).counts == {"redelivered": 1}
+    assert (await postgres_env.count("outbox"), await postgres_env.count("cancellations")) == (waiting, 1)
 
 
-async def test_an_id_used_again_for_another_meaning_becomes_a_dead_letter_and_changes_nothing(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation, id="c-1"))
-    await ledger.send(command(evaluation, id="c-1", reason="another"))
-    assert await ledger.count("messages", "type = 'DeadLetter'") == 1
-    assert (await ledger.row("commands"))["reason"] == "too slow"
+async def test_an_id_used_again_for_another_meaning_becomes_a_dead_letter_and_changes_nothing(
+    postgres_env: PostgresEnv,
+) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation, id="c-1"))
+    await postgres_env.send(command(evaluation, id="c-1", reason="another"))
+    assert await postgres_env.count("messages", "type = 'DeadLetter'") == 1
+    assert (await postgres_env.row("commands"))["reason"] == "too slow"
 
 
-async def test_a_locked_evaluation_stops_no_other_and_is_decided_when_it_is_free(ledger: Ledger) -> None:
-    locked, free = await ledger.evaluation(), await ledger.evaluation()
-    holder = await asyncpg.connect(ledger.dsn)
+async def test_a_locked_evaluation_stops_no_other_and_is_decided_when_it_is_free(postgres_env: PostgresEnv) -> None:
+    locked, free = await postgres_env.evaluation(), await postgres_env.evaluation()
+    holder = await asyncpg.connect(postgres_env.dsn)
     transaction = holder.transaction()
     await transaction.start()
     await holder.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", locked)
-    decided = await ledger.send(command(locked), command(free))
+    decided = await postgres_env.send(command(locked), command(free))
     assert decided.counts == {"undecided": 1, "accepted": 1}
-    assert (await ledger.decide.left_over(100)).counts == {}
+    assert (await postgres_env.decide.left_over(100)).counts == {}
     await transaction.rollback()
     await holder.close()
-    assert (await ledger.decide.left_over(100)).counts == {"accepted": 1}
-    assert (await ledger.decide.left_over(100)).counts == {}
-    assert await ledger.types(locked) == ["EvaluationCancelAccepted"]
+    assert (await postgres_env.decide.left_over(100)).counts == {"accepted": 1}
+    assert (await postgres_env.decide.left_over(100)).counts == {}
+    assert await postgres_env.types(locked) == ["EvaluationCancelAccepted"]
 
 
-async def test_a_duplicate_of_an_undecided_command_waits_with_it(ledger: Ledger) -> None:
-    locked = await ledger.evaluation()
-    async with ledger.admin.transaction():
-        await ledger.admin.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", locked)
-        await ledger.send(command(locked, id="c-1"))
-        assert (await ledger.send(command(locked, id="c-1"))).counts == {"duplicate": 1}
-    assert (await ledger.decide.left_over(100)).counts == {"accepted": 1}
+async def test_a_duplicate_of_an_undecided_command_waits_with_it(postgres_env: PostgresEnv) -> None:
+    locked = await postgres_env.evaluation()
+    async with postgres_env.admin.transaction():
+        await postgres_env.admin.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", locked)
+        await postgres_env.send(command(locked, id="c-1"))
+        assert (await postgres_env.send(command(locked, id="c-1"))).counts == {"duplicate": 1}
+    assert (await postgres_env.decide.left_over(100)).counts == {"accepted": 1}
 
 
-async def test_two_consumers_with_the_same_commands_open_one_cancellation_each(ledger: Ledger) -> None:
-    commands = [command(await ledger.evaluation(), id=f"c-{n}") for n in range(20)]
+async def test_two_consumers_with_the_same_commands_open_one_cancellation_each(postgres_env: PostgresEnv) -> None:
+    commands = [command(await postgres_env.evaluation(), id=f"c-{n}") for n in range(20)]
     same = [command(c.evaluation_id, id=c.id) for c in reversed(commands)]
-    async with open_ledger(ledger.dsn) as other:
+    async with open_postgres_env(postgres_env.dsn) as other:
 
-        async def until_recorded(consumer: Ledger, batch: list[object]) -> None:
+        async def until_recorded(consumer: PostgresEnv, batch: list[object]) -> None:
             for _ in range(50):
                 try:
                     await consumer.decide.record(Batch(commands=batch))  # type: ignore[arg-type]
@@ -129,59 +131,63 @@ async def test_two_consumers_with_the_same_commands_open_one_cancellation_each(l
                 return
             pytest.fail("never recorded")
 
-        await asyncio.gather(until_recorded(ledger, list(commands)), until_recorded(other, list(same)))
-        while (await ledger.decide.left_over(100)).counts:
+        await asyncio.gather(until_recorded(postgres_env, list(commands)), until_recorded(other, list(same)))
+        while (await postgres_env.decide.left_over(100)).counts:
             pass
-    assert await ledger.count("cancellations") == 20
-    assert await ledger.count("commands", "decision = 'accepted'") == 20
-    assert await ledger.count("messages") == 20
+    assert await postgres_env.count("cancellations") == 20
+    assert await postgres_env.count("commands", "decision = 'accepted'") == 20
+    assert await postgres_env.count("messages") == 20
 
 
-async def test_a_value_that_postgres_never_takes_is_told_from_an_outage(ledger: Ledger) -> None:
+async def test_a_value_that_postgres_never_takes_is_told_from_an_outage(postgres_env: PostgresEnv) -> None:
     with pytest.raises(Unstorable):
         # Too long for an index entry even when it is compressed.
-        await ledger.send(command(await ledger.evaluation(), id="".join(str(uuid4()) for _ in range(200))))
-    assert await ledger.count("commands") == 0
+        await postgres_env.send(command(await postgres_env.evaluation(), id="".join(str(uuid4()) for _ in range(200))))
+    assert await postgres_env.count("commands") == 0
 
 
-async def test_offsets_are_stored_with_the_batch_and_never_move_back(ledger: Ledger) -> None:
+async def test_offsets_are_stored_with_the_batch_and_never_move_back(postgres_env: PostgresEnv) -> None:
     for offset in (10, 7):
-        await ledger.decide.record(Batch(next_offsets=[("commands", 3, offset)]))
-    assert (await ledger.row("offsets"))["next_offset"] == 10
+        await postgres_env.decide.record(Batch(next_offsets=[("commands", 3, offset)]))
+    assert (await postgres_env.row("offsets"))["next_offset"] == 10
 
 
-async def test_a_source_may_act_for_every_team_only_if_settings_say_so(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation(team="red")
-    assert (await ledger.send(command(evaluation))).counts == {"forbidden": 1}
-    assert (await ledger.send(command(evaluation, every_team=True))).counts == {"accepted": 1}
+async def test_a_source_may_act_for_every_team_only_if_settings_say_so(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation(team="red")
+    assert (await postgres_env.send(command(evaluation))).counts == {"forbidden": 1}
+    assert (await postgres_env.send(command(evaluation, every_team=True))).counts == {"accepted": 1}
 
 
-async def test_thousands_left_over_behind_one_lock_hide_nobody_elses(ledger: Ledger) -> None:
-    hot, other = await ledger.evaluation(), await ledger.evaluation()
-    holder = await asyncpg.connect(ledger.dsn)
+async def test_thousands_left_over_behind_one_lock_hide_nobody_elses(postgres_env: PostgresEnv) -> None:
+    hot, other = await postgres_env.evaluation(), await postgres_env.evaluation()
+    holder = await asyncpg.connect(postgres_env.dsn)
     async with holder.transaction():
         await holder.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", hot)
-        async with ledger.admin.transaction():
-            await ledger.admin.execute("SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", other)
-            await ledger.send(*(command(hot) for _ in range(50)), command(other))
-        assert (await ledger.decide.left_over(10)).counts == {"accepted": 1}
-        assert (await ledger.decide.left_over(10)).counts == {}
+        async with postgres_env.admin.transaction():
+            await postgres_env.admin.execute(
+                "SELECT FROM evaluation_cancel.evaluations WHERE id = $1 FOR UPDATE", other
+            )
+            await postgres_env.send(*(command(hot) for _ in range(50)), command(other))
+        assert (await postgres_env.decide.left_over(10)).counts == {"accepted": 1}
+        assert (await postgres_env.decide.left_over(10)).counts == {}
     await holder.close()
-    while (await ledger.decide.left_over(10)).counts:
+    while (await postgres_env.decide.left_over(10)).counts:
         pass
-    assert await ledger.count("commands", "decision IS NULL") == 0
+    assert await postgres_env.count("commands", "decision IS NULL") == 0
 
 
-async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_being_decided(ledger: Ledger) -> None:
-    odd, *others = [await ledger.evaluation() for _ in range(6)]
-    async with ledger.admin.transaction():
-        await ledger.admin.execute("SELECT FROM evaluation_cancel.evaluations FOR UPDATE")
-        await ledger.send(command(others[0]), command(odd), *(command(other) for other in others[1:]))
-    await raise_at(ledger, odd)
+async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_being_decided(
+    postgres_env: PostgresEnv,
+) -> None:
+    odd, *others = [await postgres_env.evaluation() for _ in range(6)]
+    async with postgres_env.admin.transaction():
+        await postgres_env.admin.execute("SELECT FROM evaluation_cancel.evaluations FOR UPDATE")
+        await postgres_env.send(command(others[0]), command(odd), *(command(other) for other in others[1:]))
+    await raise_at(postgres_env, odd)
     for _ in range(10):
-        await ledger.decide.left_over(100)
-    assert await ledger.count("commands", "decision = 'accepted'") == len(others)
-    assert await ledger.count("commands", "decision IS NULL") == 1
-    await ledger.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
-    later = Decide(ledger.database, EVENTS, ledger.handover)  # one that has not heard of it
+        await postgres_env.decide.left_over(100)
+    assert await postgres_env.count("commands", "decision = 'accepted'") == len(others)
+    assert await postgres_env.count("commands", "decision IS NULL") == 1
+    await postgres_env.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
+    later = Decide(postgres_env.database, EVENTS, postgres_env.handover)  # one that has not heard of it
     assert (await later.left_over(100)).counts == {"accepted": 1}

@@ -12,10 +12,10 @@ from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation,
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.intake.decide import Batch
 from tests.support.consumer.commands import command
-from tests.support.consumer.postgres_env import Ledger
+from tests.support.consumer.postgres_env import PostgresEnv
 
 
-class Taker:
+class SlotSupplier:
     """Has room for so many."""
 
     def __init__(self, room: int) -> None:
@@ -36,67 +36,69 @@ class Taker:
         pass
 
 
-async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(ledger: Ledger) -> None:
-    taker = Taker(1)
-    ledger.handover.to(taker)
-    first, second = [await ledger.evaluation("running") for _ in range(2)]
-    decided = await ledger.decide.record(Batch(commands=[command(first), command(second)]))
+async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(postgres_env: PostgresEnv) -> None:
+    taker = SlotSupplier(1)
+    postgres_env.handover.to(taker)
+    first, second = [await postgres_env.evaluation("running") for _ in range(2)]
+    decided = await postgres_env.decide.record(Batch(commands=[command(first), command(second)]))
     assert decided.waiting == 1
     [taken] = taker.taken
     assert (taken.evaluation_id, taken.attempt) == (first, 1)
-    claimed = await ledger.store.claim_cancellations(
+    claimed = await postgres_env.store.claim_cancellations(
         clusters=["c1"], worker="there", limit=10, lease=timedelta(seconds=60)
     )
     assert [row.evaluation_id for row in claimed] == [second]
-    assert await ledger.store.record_intents([(taken.id, taken.attempt)]) == {taken.id}
+    assert await postgres_env.store.record_intents([(taken.id, taken.attempt)]) == {taken.id}
 
 
-async def test_a_row_taken_on_ends_like_a_claimed_one(ledger: Ledger) -> None:
-    taker = Taker(1)
-    ledger.handover.to(taker)
-    evaluation = await ledger.evaluation("running")
-    await ledger.decide.record(Batch(commands=[command(evaluation)]))
-    await ledger.store.finish_cancellations([(taker.taken[0], Gone(evidence=TeardownEvidence(job="u")))])
-    assert (await ledger.row("cancellations"))["phase"] == "cancelled"
+async def test_a_row_taken_on_ends_like_a_claimed_one(postgres_env: PostgresEnv) -> None:
+    taker = SlotSupplier(1)
+    postgres_env.handover.to(taker)
+    evaluation = await postgres_env.evaluation("running")
+    await postgres_env.decide.record(Batch(commands=[command(evaluation)]))
+    await postgres_env.store.finish_cancellations([(taker.taken[0], Gone(evidence=TeardownEvidence(job="u")))])
+    assert (await postgres_env.row("cancellations"))["phase"] == "cancelled"
 
 
-async def test_nothing_is_taken_on_when_the_transaction_fails(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_taken_on_when_the_transaction_fails(
+    postgres_env: PostgresEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def failing(*_arguments: object) -> None:
         raise TemporaryError("postgres_unavailable", "gone")
 
-    taker = Taker(1)
-    ledger.handover.to(taker)
-    evaluation = await ledger.evaluation("running")
+    taker = SlotSupplier(1)
+    postgres_env.handover.to(taker)
+    evaluation = await postgres_env.evaluation("running")
     monkeypatch.setattr("evaluation_cancel.consumer.sql.evaluations.touch", failing)
     with pytest.raises(TemporaryError):
-        await ledger.decide.record(Batch(commands=[command(evaluation)]))
+        await postgres_env.decide.record(Batch(commands=[command(evaluation)]))
     assert (taker.taken, taker.freed) == ([], 1)
-    assert await ledger.count("cancellations") == 0
+    assert await postgres_env.count("cancellations") == 0
 
 
-async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(ledger: Ledger) -> None:
-    taker = Taker(1)
-    ledger.handover.to(taker)
-    evaluation = await ledger.evaluation("running")
-    await ledger.decide.record(Batch(commands=[command(evaluation)]))
+async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(postgres_env: PostgresEnv) -> None:
+    taker = SlotSupplier(1)
+    postgres_env.handover.to(taker)
+    evaluation = await postgres_env.evaluation("running")
+    await postgres_env.decide.record(Batch(commands=[command(evaluation)]))
     [stale] = taker.taken
-    assert await ledger.claim() == []
-    await ledger.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
-    [newer] = await ledger.claim()
+    assert await postgres_env.claim() == []
+    await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
+    [newer] = await postgres_env.claim()
     assert (newer.id, newer.attempt) == (stale.id, 2)
-    assert await ledger.store.record_intents([(stale.id, stale.attempt)]) == set()
-    await ledger.end(stale)
-    assert await ledger.status(evaluation) == "running"
-    await ledger.end(newer)
-    assert await ledger.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelled"]
+    assert await postgres_env.store.record_intents([(stale.id, stale.attempt)]) == set()
+    await postgres_env.end(stale)
+    assert await postgres_env.status(evaluation) == "running"
+    await postgres_env.end(newer)
+    assert await postgres_env.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelled"]
 
 
-async def test_our_lease_on_what_was_taken_on_ends_before_the_databases(ledger: Ledger) -> None:
-    taker = Taker(1)
-    ledger.handover.to(taker)
-    await ledger.decide.record(Batch(commands=[command(await ledger.evaluation("running"))]))
+async def test_our_lease_on_what_was_taken_on_ends_before_the_databases(postgres_env: PostgresEnv) -> None:
+    taker = SlotSupplier(1)
+    postgres_env.handover.to(taker)
+    await postgres_env.decide.record(Batch(commands=[command(await postgres_env.evaluation("running"))]))
     [taken] = taker.taken
-    left = await ledger.admin.fetchval(
+    left = await postgres_env.admin.fetchval(
         "SELECT extract(epoch FROM next_attempt_at - now()) FROM evaluation_cancel.cancellations"
     )
     assert taken.deadline - time.monotonic() < left

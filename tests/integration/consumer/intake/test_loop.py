@@ -21,31 +21,31 @@ from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
 from evaluation_cancel.consumer.sql import commands
 from evaluation_cancel.schemas.topics import Topics
-from tests.support.consumer.postgres_env import Ledger, raise_at
+from tests.support.consumer.postgres_env import PostgresEnv, raise_at
 from tests.support.schemas.odd_records import send_batch
 from tests.support.waiting import until
 from tests.unit.schemas.wire.test_decoding_traps import TRAPS
 
 
-class Desk:
+class IntakeEnv:
     """One intake on the test's own topics and database, started and stopped as the test likes."""
 
-    def __init__(self, stand: Stack, topics: Topics, ledger: Ledger) -> None:
-        self.stand = stand
+    def __init__(self, environment: Stack, topics: Topics, postgres_env: PostgresEnv) -> None:
+        self.environment = environment
         self.topics = topics
-        self.ledger = ledger
+        self.postgres_env = postgres_env
         self.events = OutcomeEvents(events_topic=topics.events, dead_letter_topic=topics.dead_letters, source="urn:t")
         self.group = f"{topics.prefix}group"
-        self.client = {"bootstrap_servers": stand.kafka.bootstrap_servers}
+        self.client = {"bootstrap_servers": environment.kafka.bootstrap_servers}
         self.counts: dict[str, int] = {}
         self.reader: type[KafkaCommandReader] = KafkaCommandReader
 
     def intake(self, decide: Decide | None = None) -> Intake:
         async def saved() -> dict[int, int]:
-            async with self.ledger.database.connection() as tx:
+            async with self.postgres_env.database.connection() as tx:
                 return await commands.saved_offsets(tx, self.topics.commands)
 
-        isolation = "read_uncommitted" if self.stand.kafka.kind == "memory" else "read_committed"
+        isolation = "read_uncommitted" if self.environment.kafka.kind == "memory" else "read_committed"
         reader = self.reader(
             topic=self.topics.commands,
             group_id=self.group,
@@ -57,12 +57,12 @@ class Desk:
         )
         return Intake(
             reader=reader,
-            decide=decide or Decide(self.ledger.database, self.events, self.ledger.handover),
+            decide=decide or Decide(self.postgres_env.database, self.events, self.postgres_env.handover),
             events=self.events,
             every_team_sources=frozenset(),
             accept_bare=True,
             decided=self.count,
-            roomy=self.ledger.handover.roomy,
+            roomy=self.postgres_env.handover.roomy,
         )
 
     def count(self, decided: Decided, _records: int) -> None:
@@ -102,22 +102,24 @@ def bare(evaluation: UUID, **changes: object) -> bytes:
 
 
 @pytest.fixture
-async def desk(stand: Stack, topics: Topics, ledger: Ledger) -> Desk:
-    return Desk(stand, topics, ledger)
+async def intake_env(environment: Stack, topics: Topics, postgres_env: PostgresEnv) -> IntakeEnv:
+    return IntakeEnv(environment, topics, postgres_env)
 
 
-async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is_decided(desk: Desk) -> None:
-    ledger = desk.ledger
+async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is_decided(intake_env: IntakeEnv) -> None:
+    postgres_env = intake_env.postgres_env
     traps = {name: (trap, code) for name, (trap, code, _) in TRAPS.items() if trap.key is None}
-    good = [await ledger.evaluation() for _ in traps]
+    good = [await postgres_env.evaluation() for _ in traps]
     for (trap, _), evaluation in zip(traps.values(), good, strict=True):
         odd = [(name, value) for name, value in trap.headers]
         await send_batch(
-            desk.stand.kafka.bootstrap_servers, desk.topics.commands, [(trap.value, odd), (bare(evaluation), [])]
+            intake_env.environment.kafka.bootstrap_servers,
+            intake_env.topics.commands,
+            [(trap.value, odd), (bare(evaluation), [])],
         )
-    async with desk.open():
-        await until(lambda: desk.counts.get("accepted", 0) == len(good), "every good command was accepted")
-    letters = await ledger.admin.fetch(
+    async with intake_env.open():
+        await until(lambda: intake_env.counts.get("accepted", 0) == len(good), "every good command was accepted")
+    letters = await postgres_env.admin.fetch(
         "SELECT value, headers, key FROM evaluation_cancel.messages WHERE type = 'DeadLetter' ORDER BY id"
     )
     assert len(letters) == len(traps)
@@ -127,51 +129,60 @@ async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is
     assert offsets == list(range(0, 2 * len(traps), 2))
 
 
-async def test_hundreds_of_odd_records_at_once_are_a_few_lines(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    await desk.send(*(b"odd" for _ in range(500)))
-    async with desk.open():
-        await until(lambda: desk.ledger.count_is("messages", 500, "type = 'DeadLetter'"), "each became a dead letter")
+async def test_hundreds_of_odd_records_at_once_are_a_few_lines(
+    intake_env: IntakeEnv, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await intake_env.send(*(b"odd" for _ in range(500)))
+    async with intake_env.open():
+        await until(
+            lambda: intake_env.postgres_env.count_is("messages", 500, "type = 'DeadLetter'"),
+            "each became a dead letter",
+        )
     lines = capsys.readouterr().out.count("dead_letter")
     assert 1 <= lines < 100
 
 
-async def test_a_key_that_disagrees_with_its_evaluation_is_a_dead_letter(desk: Desk) -> None:
-    evaluation = await desk.ledger.evaluation()
-    await desk.send(bare(evaluation), key=str(uuid4()).encode())
-    await desk.send(bare(evaluation), key=f"{{{str(evaluation).upper()}}}".encode())
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 1}, "the other spelling of the key was understood")
-        await until(lambda: desk.ledger.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
+async def test_a_key_that_disagrees_with_its_evaluation_is_a_dead_letter(intake_env: IntakeEnv) -> None:
+    evaluation = await intake_env.postgres_env.evaluation()
+    await intake_env.send(bare(evaluation), key=str(uuid4()).encode())
+    await intake_env.send(bare(evaluation), key=f"{{{str(evaluation).upper()}}}".encode())
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 1}, "the other spelling of the key was understood")
+        await until(lambda: intake_env.postgres_env.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
 
 
-async def test_a_command_that_postgres_cannot_store_is_found_by_halving_and_costs_one_dead_letter(desk: Desk) -> None:
-    ledger = desk.ledger
-    good = [await ledger.evaluation() for _ in range(9)]
-    await ledger.admin.execute(
+async def test_a_command_that_postgres_cannot_store_is_found_by_halving_and_costs_one_dead_letter(
+    intake_env: IntakeEnv,
+) -> None:
+    postgres_env = intake_env.postgres_env
+    good = [await postgres_env.evaluation() for _ in range(9)]
+    await postgres_env.admin.execute(
         "ALTER TABLE evaluation_cancel.commands ADD CONSTRAINT odd CHECK (reason IS DISTINCT FROM 'unstorable')"
     )
-    await desk.send(*(bare(evaluation, reason="unstorable" if n == 4 else "r") for n, evaluation in enumerate(good)))
-    async with desk.open():
-        await until(lambda: desk.counts.get("accepted", 0) == 8, "the others were accepted")
-        await until(lambda: ledger.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
-    row = await ledger.row("messages", "type = 'DeadLetter'")
+    await intake_env.send(
+        *(bare(evaluation, reason="unstorable" if n == 4 else "r") for n, evaluation in enumerate(good))
+    )
+    async with intake_env.open():
+        await until(lambda: intake_env.counts.get("accepted", 0) == 8, "the others were accepted")
+        await until(lambda: postgres_env.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
+    row = await postgres_env.row("messages", "type = 'DeadLetter'")
     assert row["value"] == bare(good[4], reason="unstorable")
     assert dict(unpack_headers(row["headers"]))["dlq_code"] == b"unstorable"
 
 
-async def test_a_row_at_which_somebody_elses_trigger_raises_costs_one_dead_letter(desk: Desk) -> None:
-    odd, good = await desk.ledger.evaluation(), await desk.ledger.evaluation()
-    await raise_at(desk.ledger, odd)
-    await desk.send(bare(odd), bare(good))
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 1}, "the other was accepted", within=20)
-        await until(lambda: desk.ledger.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
+async def test_a_row_at_which_somebody_elses_trigger_raises_costs_one_dead_letter(intake_env: IntakeEnv) -> None:
+    odd, good = await intake_env.postgres_env.evaluation(), await intake_env.postgres_env.evaluation()
+    await raise_at(intake_env.postgres_env, odd)
+    await intake_env.send(bare(odd), bare(good))
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 1}, "the other was accepted", within=20)
+        await until(lambda: intake_env.postgres_env.count_is("messages", 1, "type = 'DeadLetter'"), "one dead letter")
 
 
-async def test_an_offset_is_committed_only_after_postgres_has_the_batch(desk: Desk) -> None:
-    ledger = desk.ledger
-    evaluation = await ledger.evaluation()
-    await desk.send(bare(evaluation))
+async def test_an_offset_is_committed_only_after_postgres_has_the_batch(intake_env: IntakeEnv) -> None:
+    postgres_env = intake_env.postgres_env
+    evaluation = await postgres_env.evaluation()
+    await intake_env.send(bare(evaluation))
     tried = asyncio.Event()
 
     class Down(Decide):
@@ -179,57 +190,57 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(desk: De
             tried.set()
             raise TemporaryError("postgres_unavailable", f"down for {len(batch.commands)} commands")
 
-    async with desk.open(Down(ledger.database, desk.events, ledger.handover)):
+    async with intake_env.open(Down(postgres_env.database, intake_env.events, postgres_env.handover)):
         await asyncio.wait_for(tried.wait(), 60)
-    assert await desk.committed() == 0
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 1}, "it was delivered again and accepted")
-    assert await desk.committed() == 1
+    assert await intake_env.committed() == 0
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 1}, "it was delivered again and accepted")
+    assert await intake_env.committed() == 1
 
 
-async def test_commands_whose_commit_was_lost_are_known_when_they_come_again(desk: Desk) -> None:
+async def test_commands_whose_commit_was_lost_are_known_when_they_come_again(intake_env: IntakeEnv) -> None:
     class Forgetful(KafkaCommandReader):
         """Its commits tell Kafka that nothing has been handled."""
 
         async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
             await super().commit(dict.fromkeys(next_offsets, 0))
 
-    await desk.send(bare(await desk.ledger.evaluation()))
-    desk.reader = Forgetful
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 1}, "accepted")
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 1, "redelivered": 1}, "delivered again")
-    assert await desk.ledger.count("messages") == 1
+    await intake_env.send(bare(await intake_env.postgres_env.evaluation()))
+    intake_env.reader = Forgetful
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 1}, "accepted")
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 1, "redelivered": 1}, "delivered again")
+    assert await intake_env.postgres_env.count("messages") == 1
 
 
-async def test_a_database_restored_from_a_backup_asks_again_for_what_it_lost(desk: Desk) -> None:
-    evaluation = await desk.ledger.evaluation()
-    await desk.send(bare(evaluation))
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 1}, "accepted")
-    assert await desk.committed() == 1
+async def test_a_database_restored_from_a_backup_asks_again_for_what_it_lost(intake_env: IntakeEnv) -> None:
+    evaluation = await intake_env.postgres_env.evaluation()
+    await intake_env.send(bare(evaluation))
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 1}, "accepted")
+    assert await intake_env.committed() == 1
     for table in ("commands", "cancellations", "messages", "outbox", "offsets"):
-        await desk.ledger.admin.execute(f"DELETE FROM evaluation_cancel.{table}")
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 2}, "accepted again")
+        await intake_env.postgres_env.admin.execute(f"DELETE FROM evaluation_cancel.{table}")
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 2}, "accepted again")
 
 
-async def test_an_outage_of_postgres_delays_commands_and_loses_none(desk: Desk) -> None:
-    evaluations = [await desk.ledger.evaluation() for _ in range(20)]
-    name = (await desk.ledger.admin.fetchrow("SELECT current_database() AS name") or {})["name"]
-    async with desk.open():
-        server = await asyncpg.connect(desk.stand.postgres.dsn("postgres"))
+async def test_an_outage_of_postgres_delays_commands_and_loses_none(intake_env: IntakeEnv) -> None:
+    evaluations = [await intake_env.postgres_env.evaluation() for _ in range(20)]
+    name = (await intake_env.postgres_env.admin.fetchrow("SELECT current_database() AS name") or {})["name"]
+    async with intake_env.open():
+        server = await asyncpg.connect(intake_env.environment.postgres.dsn("postgres"))
         await server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-        await desk.send(*(bare(evaluation) for evaluation in evaluations))
+        await intake_env.send(*(bare(evaluation) for evaluation in evaluations))
         await server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await server.close()
-        await until(lambda: desk.counts.get("accepted", 0) == 20, "all were accepted")
+        await until(lambda: intake_env.counts.get("accepted", 0) == 20, "all were accepted")
 
 
 async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_command_of_the_others(
-    desk: Desk,
+    intake_env: IntakeEnv,
 ) -> None:
     class Outdated(KafkaCommandReader):
         """Has fetched records, could not ask Postgres where to begin, and holds partitions for its own that are not."""
@@ -240,21 +251,21 @@ async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_
                 tried.append(len(new))
                 raise TemporaryError("postgres_unavailable", "away")
             if new:
-                self._assignment.new = {TopicPartition(desk.topics.events, n) for n in range(4)} | new
+                self._assignment.new = {TopicPartition(intake_env.topics.events, n) for n in range(4)} | new
             return await super()._go_to_positions()
 
     tried: list[int] = []
-    evaluations = [await desk.ledger.evaluation() for _ in range(100)]
-    await desk.send(*(bare(evaluation) for evaluation in evaluations))
-    desk.reader = Outdated
-    async with desk.open():
-        await until(lambda: desk.counts == {"accepted": 100}, "all were accepted", within=30)
+    evaluations = [await intake_env.postgres_env.evaluation() for _ in range(100)]
+    await intake_env.send(*(bare(evaluation) for evaluation in evaluations))
+    intake_env.reader = Outdated
+    async with intake_env.open():
+        await until(lambda: intake_env.counts == {"accepted": 100}, "all were accepted", within=30)
 
 
-async def test_what_an_earlier_client_was_assigned_is_forgotten_by_the_next(desk: Desk) -> None:
-    reader = desk.intake()._reader
+async def test_what_an_earlier_client_was_assigned_is_forgotten_by_the_next(intake_env: IntakeEnv) -> None:
+    reader = intake_env.intake()._reader
     assert isinstance(reader, KafkaCommandReader)
-    await desk.send(bare(await desk.ledger.evaluation()))
+    await intake_env.send(bare(await intake_env.postgres_env.evaluation()))
     await reader.start()
     await until(lambda: reader._assignment.new, "partitions were assigned")
     await reader.stop()

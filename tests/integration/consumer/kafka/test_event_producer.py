@@ -18,28 +18,28 @@ from evaluation_cancel.schemas.topics import Topics
 
 
 @pytest.fixture
-async def producer(stand: Stack) -> AsyncIterator[KafkaEventProducer]:
-    made = KafkaEventProducer(client_settings={"bootstrap_servers": stand.kafka.bootstrap_servers}, deadline=20)
+async def producer(environment: Stack) -> AsyncIterator[KafkaEventProducer]:
+    made = KafkaEventProducer(client_settings={"bootstrap_servers": environment.kafka.bootstrap_servers}, deadline=20)
     yield made
     await made.close()
 
 
-async def arrived(stand: Stack, topic: str, count: int) -> list[Any]:
+async def arrived(environment: Stack, topic: str, count: int) -> list[Any]:
     """That many records of a topic."""
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=stand.kafka.bootstrap_servers, auto_offset_reset="earliest", group_id=None
+        topic, bootstrap_servers=environment.kafka.bootstrap_servers, auto_offset_reset="earliest", group_id=None
     )
     async with consumer:
         return [await consumer.getone() for _ in range(count)]
 
 
 async def test_a_record_that_had_neither_key_nor_value_still_becomes_a_dead_letter(
-    stand: Stack, topics: Topics, producer: KafkaEventProducer
+    environment: Stack, topics: Topics, producer: KafkaEventProducer
 ) -> None:
     empty: Record = (topics.dead_letters, None, None, [("dlq_code", b"no_value")])
     beside: Record = (topics.dead_letters, b"k", b"v", [])
     assert await producer.send([empty, beside]) == [Sent(), Sent()]
-    letters = await arrived(stand, topics.dead_letters, 2)
+    letters = await arrived(environment, topics.dead_letters, 2)
     assert sorted((letter.key, letter.value) for letter in letters if letter.value is None) == [(b"", None)]
     assert dict(next(letter.headers for letter in letters if letter.value is None)) == {"dlq_code": b"no_value"}
 
@@ -67,27 +67,27 @@ async def test_a_client_that_may_write_nowhere_is_refused_and_not_merely_told_to
 
 
 async def test_each_key_goes_where_every_client_of_kafka_would_put_it(
-    stand: Stack, topics: Topics, producer: KafkaEventProducer
+    environment: Stack, topics: Topics, producer: KafkaEventProducer
 ) -> None:
     keys = [str(uuid4()).encode() for _ in range(40)]
     assert await producer.send([(topics.events, key, b"v", []) for key in keys]) == [Sent()] * 40
-    theirs = AIOKafkaProducer(bootstrap_servers=stand.kafka.bootstrap_servers)
+    theirs = AIOKafkaProducer(bootstrap_servers=environment.kafka.bootstrap_servers)
     async with theirs:
         for key in keys:
             await theirs.send_and_wait(topics.events, b"v", key=key)
     where: dict[bytes, set[int]] = {}
-    for record in await arrived(stand, topics.events, 80):
+    for record in await arrived(environment, topics.events, 80):
         where.setdefault(record.key, set()).add(record.partition)
     assert all(len(partitions) == 1 for partitions in where.values())
 
 
 async def test_more_than_one_batch_of_a_partition_arrives_and_so_does_one_larger_than_a_batch(
-    stand: Stack, topics: Topics, producer: KafkaEventProducer
+    environment: Stack, topics: Topics, producer: KafkaEventProducer
 ) -> None:
     sizes = [50_000] * 8 + [300_000, 10]
     results = await producer.send([(topics.events, b"k%d" % (n % 2), b"x" * size, []) for n, size in enumerate(sizes)])
     assert results == [Sent()] * 10
-    assert sorted(len(record.value) for record in await arrived(stand, topics.events, 10)) == sorted(sizes)
+    assert sorted(len(record.value) for record in await arrived(environment, topics.events, 10)) == sorted(sizes)
 
 
 async def test_a_topic_that_may_not_be_written_holds_up_no_other(
@@ -120,10 +120,10 @@ async def test_a_topic_that_is_missing_keeps_nothing_from_the_others(
 
 
 @pytest.fixture
-async def narrow(stand: Stack, topics: Topics) -> str:
+async def narrow(environment: Stack, topics: Topics) -> str:
     """A topic of one partition that takes batches of 20,000 bytes at most, fewer than the client puts together."""
     name = f"{topics.prefix}narrow"
-    admin = AIOKafkaAdminClient(bootstrap_servers=stand.kafka.bootstrap_servers)
+    admin = AIOKafkaAdminClient(bootstrap_servers=environment.kafka.bootstrap_servers)
     await admin.start()
     await admin.create_topics([NewTopic(name, 1, 1, topic_configs={"max.message.bytes": "20000"})])
     await admin.close()

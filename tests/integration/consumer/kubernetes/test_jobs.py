@@ -20,70 +20,72 @@ from evaluation_cancel.consumer.kubernetes.client import METADATA_ONLY, WATCH_ME
 from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
 from evaluation_cancel.consumer.kubernetes.jobs import parse_job
 from evaluation_cancel.consumer.kubernetes.port import ANY_POD, of_evaluation, pods_of_job
-from tests.support.consumer.cluster_env import Bed, labelled
+from tests.support.consumer.cluster_env import ClusterEnv, labelled
 from tests.support.consumer.stub_server import Handler, answering
 
 # On an API server, simulated or real
 
 
-async def test_a_job_is_read_with_the_few_facts_that_matter(bed: Bed) -> None:
+async def test_a_job_is_read_with_the_few_facts_that_matter(cluster_env: ClusterEnv) -> None:
     evaluation_id = uuid4()
-    uid = await bed.job(evaluation_id)
-    found = await bed.jobs.get(bed.raw.namespace, "job")
+    uid = await cluster_env.job(evaluation_id)
+    found = await cluster_env.jobs.get(cluster_env.raw.namespace, "job")
     assert found is not None
     assert (found.uid, found.name, found.evaluation_id) == (uid, "job", str(evaluation_id))
     assert (found.finished, found.owned_by, found.suspended, found.manual_selector) == (None, None, False, False)
     assert found.deletion_requested_at is None
 
 
-async def test_a_job_that_is_not_there_is_none(bed: Bed) -> None:
-    assert await bed.jobs.get(bed.raw.namespace, "nothing") is None
-    assert await bed.jobs.delete(bed.raw.namespace, "nothing", "uid") is False
-    assert await bed.jobs.find(bed.raw.namespace, uuid4()) == []
+async def test_a_job_that_is_not_there_is_none(cluster_env: ClusterEnv) -> None:
+    assert await cluster_env.jobs.get(cluster_env.raw.namespace, "nothing") is None
+    assert await cluster_env.jobs.delete(cluster_env.raw.namespace, "nothing", "uid") is False
+    assert await cluster_env.jobs.find(cluster_env.raw.namespace, uuid4()) == []
 
 
-async def test_a_delete_takes_the_pods_with_it_and_can_be_repeated(bed: Bed) -> None:
-    uid = await bed.job(uuid4(), ends_after="1")
-    assert await bed.jobs.delete(bed.raw.namespace, "job", uid)
-    assert await bed.jobs.delete(bed.raw.namespace, "job", uid)
-    going = await bed.jobs.get(bed.raw.namespace, "job")
+async def test_a_delete_takes_the_pods_with_it_and_can_be_repeated(cluster_env: ClusterEnv) -> None:
+    uid = await cluster_env.job(uuid4(), ends_after="1")
+    assert await cluster_env.jobs.delete(cluster_env.raw.namespace, "job", uid)
+    assert await cluster_env.jobs.delete(cluster_env.raw.namespace, "job", uid)
+    going = await cluster_env.jobs.get(cluster_env.raw.namespace, "job")
     assert going is not None
     assert going.deletion_requested_at is not None
     assert "foregroundDeletion" in going.finalizers
-    await bed.raw.until(lambda: bed.raw.is_gone(f"{bed.raw.jobs}/job"))
-    assert await bed.jobs.pods(bed.raw.namespace, pods_of_job(uid)) == []
+    await cluster_env.raw.until(lambda: cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/job"))
+    assert await cluster_env.jobs.pods(cluster_env.raw.namespace, pods_of_job(uid)) == []
 
 
-async def test_a_delete_of_another_uid_deletes_nothing_and_says_that_ours_is_gone(bed: Bed) -> None:
-    uid = await bed.job(uuid4())
-    assert await bed.jobs.delete(bed.raw.namespace, "job", str(uuid4())) is False
-    assert (await bed.raw.job("job")).uid == uid
+async def test_a_delete_of_another_uid_deletes_nothing_and_says_that_ours_is_gone(cluster_env: ClusterEnv) -> None:
+    uid = await cluster_env.job(uuid4())
+    assert await cluster_env.jobs.delete(cluster_env.raw.namespace, "job", str(uuid4())) is False
+    assert (await cluster_env.raw.job("job")).uid == uid
 
 
-async def test_jobs_and_pods_are_found_by_the_label_of_their_evaluation(bed: Bed) -> None:
+async def test_jobs_and_pods_are_found_by_the_label_of_their_evaluation(cluster_env: ClusterEnv) -> None:
     evaluation_id = uuid4()
-    uid = await bed.job(evaluation_id, "one", pods=2)
-    await bed.job(uuid4(), "other")
-    assert [job.uid for job in await bed.jobs.find(bed.raw.namespace, evaluation_id)] == [uid]
-    pods = await bed.jobs.pods(bed.raw.namespace, of_evaluation(evaluation_id))
+    uid = await cluster_env.job(evaluation_id, "one", pods=2)
+    await cluster_env.job(uuid4(), "other")
+    assert [job.uid for job in await cluster_env.jobs.find(cluster_env.raw.namespace, evaluation_id)] == [uid]
+    pods = await cluster_env.jobs.pods(cluster_env.raw.namespace, of_evaluation(evaluation_id))
     assert [pod.owner_uid for pod in pods] == [uid, uid]
-    assert await bed.jobs.pods(bed.raw.namespace, pods_of_job(uid)) == pods
-    assert len(await bed.jobs.pods(bed.raw.namespace, ANY_POD)) == 3
+    assert await cluster_env.jobs.pods(cluster_env.raw.namespace, pods_of_job(uid)) == pods
+    assert len(await cluster_env.jobs.pods(cluster_env.raw.namespace, ANY_POD)) == 3
 
 
 @pytest.mark.real
-async def test_lists_and_watches_of_pods_carry_names_and_no_more(bed: Bed) -> None:
-    await bed.job(uuid4())
-    listed = await bed.jobs.calls.call("GET", bed.raw.pods, accept=METADATA_ONLY)
+async def test_lists_and_watches_of_pods_carry_names_and_no_more(cluster_env: ClusterEnv) -> None:
+    await cluster_env.job(uuid4())
+    listed = await cluster_env.jobs.calls.call("GET", cluster_env.raw.pods, accept=METADATA_ONLY)
     assert listed.json()["kind"] == "PartialObjectMetadataList"
     assert all("spec" not in item for item in listed.json()["items"])
     query = [("watch", "true"), ("timeoutSeconds", "1")]
-    async with await bed.jobs.calls.open("GET", bed.raw.pods, query=query, accept=WATCH_METADATA_ONLY) as response:
+    async with await cluster_env.jobs.calls.open(
+        "GET", cluster_env.raw.pods, query=query, accept=WATCH_METADATA_ONLY
+    ) as response:
         events = [orjson.loads(line) async for line in response.content]
     assert [event["object"]["kind"] for event in events] == ["PartialObjectMetadata"]
 
 
-async def test_lists_are_read_to_their_last_page(faulty: Bed, simulator: Simulator) -> None:
+async def test_lists_are_read_to_their_last_page(faulty: ClusterEnv, simulator: Simulator) -> None:
     evaluation_id = uuid4()
     for number in range(503):
         await faulty.raw.create_job(f"job-{number}", parallelism=0, **labelled(evaluation_id))
@@ -93,14 +95,16 @@ async def test_lists_are_read_to_their_last_page(faulty: Bed, simulator: Simulat
     assert all("resourceVersion" not in seen.query for seen in pages)
 
 
-async def test_a_list_whose_snapshot_expires_half_way_starts_anew(faulty: Bed, simulator: Simulator) -> None:
+async def test_a_list_whose_snapshot_expires_half_way_starts_anew(faulty: ClusterEnv, simulator: Simulator) -> None:
     evaluation_id = uuid4()
     await faulty.job(evaluation_id)
     simulator.faults.answer(410, Which(verb="list", resource="jobs"), times=2)
     assert len(await faulty.jobs.find("default", evaluation_id)) == 1
 
 
-async def test_a_conflict_about_something_else_than_the_uid_is_tried_again(faulty: Bed, simulator: Simulator) -> None:
+async def test_a_conflict_about_something_else_than_the_uid_is_tried_again(
+    faulty: ClusterEnv, simulator: Simulator
+) -> None:
     uid = await faulty.job(uuid4())
     simulator.faults.answer(409, Which(verb="delete"))
     with pytest.raises(TemporaryError) as raised:

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from deploy.local.kubernetes_simulated import Simulator, Which
 from evaluation_cancel.consumer.kubernetes.port import Change
 from evaluation_cancel.consumer.kubernetes.watch import ClusterWatch
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
-from tests.support.consumer.cluster_env import CLUSTER, Bed, labelled
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
+from tests.support.consumer.cluster_env import CLUSTER, ClusterEnv, labelled
 from tests.support.waiting import until
 
 
@@ -21,7 +21,7 @@ class Heard:
     """What a watch told."""
 
     watch: ClusterWatch
-    sightings: Sightings
+    sightings: WatchCache
     changes: list[tuple[UUID, Change]] = field(default_factory=list)
     connections: int = 0
 
@@ -33,8 +33,10 @@ class Heard:
 
 
 @asynccontextmanager
-async def watching(bed: Bed, *, renew_every: float = 60.0, namespaces: tuple[str, ...] = ()) -> AsyncIterator[Heard]:
-    sightings = Sightings()
+async def watching(
+    cluster_env: ClusterEnv, *, renew_every: float = 60.0, namespaces: tuple[str, ...] = ()
+) -> AsyncIterator[Heard]:
+    sightings = WatchCache()
     changes: list[tuple[UUID, Change]] = []
     told: list[Heard] = []
 
@@ -42,7 +44,7 @@ async def watching(bed: Bed, *, renew_every: float = 60.0, namespaces: tuple[str
         told[0].connections += 1
 
     watch = ClusterWatch(
-        bed.jobs.calls,
+        cluster_env.jobs.calls,
         cluster=CLUSTER,
         sightings=sightings,
         on_change=lambda evaluation_id, change: changes.append((evaluation_id, change)),
@@ -60,49 +62,49 @@ async def watching(bed: Bed, *, renew_every: float = 60.0, namespaces: tuple[str
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def delete(bed: Bed, name: str = "job") -> None:
-    await bed.raw.delete_job(name, {"propagationPolicy": "Foreground"})
+async def delete(cluster_env: ClusterEnv, name: str = "job") -> None:
+    await cluster_env.raw.delete_job(name, {"propagationPolicy": "Foreground"})
 
 
-async def test_the_appearance_and_the_end_of_a_labelled_job_are_told(bed: Bed) -> None:
+async def test_the_appearance_and_the_end_of_a_labelled_job_are_told(cluster_env: ClusterEnv) -> None:
     evaluation_id = uuid4()
-    async with watching(bed) as heard:
-        uid = await bed.job(evaluation_id, pods=2)
+    async with watching(cluster_env) as heard:
+        uid = await cluster_env.job(evaluation_id, pods=2)
         await heard.until(evaluation_id, "appeared")
         await until(lambda: len(heard.sightings.pods_of(uid)) == 2, "its pods were seen")
         assert not heard.heard(evaluation_id, "ended")
-        await delete(bed)
+        await delete(cluster_env)
         await heard.until(evaluation_id, "ended")
-        assert (await bed.raw.job("job")).code == 404
-        assert await bed.raw.pods_of(uid) == []
+        assert (await cluster_env.raw.job("job")).code == 404
+        assert await cluster_env.raw.pods_of(uid) == []
         assert all(pod.gone_at is not None for pod in heard.sightings.pods_of(uid))
 
 
-async def test_jobs_without_the_label_are_none_of_its_business(bed: Bed) -> None:
+async def test_jobs_without_the_label_are_none_of_its_business(cluster_env: ClusterEnv) -> None:
     evaluation_id = uuid4()
-    async with watching(bed) as heard:
-        await bed.raw.running_job("stranger")
-        await bed.raw.create_job("odd", labels={"evaluations.vijil.ai/evaluation-id": "no-uuid"})
-        await bed.job(evaluation_id)
+    async with watching(cluster_env) as heard:
+        await cluster_env.raw.running_job("stranger")
+        await cluster_env.raw.create_job("odd", labels={"evaluations.vijil.ai/evaluation-id": "no-uuid"})
+        await cluster_env.job(evaluation_id)
         await heard.until(evaluation_id, "appeared")
         assert {told for told, _ in heard.changes if told == evaluation_id} == {evaluation_id}
-        assert len(heard.sightings.pods_of((await bed.raw.job("stranger")).uid)) == 0
+        assert len(heard.sightings.pods_of((await cluster_env.raw.job("stranger")).uid)) == 0
 
 
-async def test_jobs_of_other_namespaces_are_left_out_when_some_are_named(bed: Bed) -> None:
+async def test_jobs_of_other_namespaces_are_left_out_when_some_are_named(cluster_env: ClusterEnv) -> None:
     here = uuid4()
-    async with watching(bed, namespaces=(bed.raw.namespace,)) as heard:
-        await bed.job(here)
+    async with watching(cluster_env, namespaces=(cluster_env.raw.namespace,)) as heard:
+        await cluster_env.job(here)
         await heard.until(here, "appeared")
         assert {told for told, _ in heard.changes} == {here}
 
 
-async def test_a_watch_that_is_renewed_often_misses_nothing(bed: Bed) -> None:
+async def test_a_watch_that_is_renewed_often_misses_nothing(cluster_env: ClusterEnv) -> None:
     evaluations = [uuid4() for _ in range(6)]
-    async with watching(bed, renew_every=1.0) as heard:
+    async with watching(cluster_env, renew_every=1.0) as heard:
         for number, evaluation_id in enumerate(evaluations):
-            await bed.job(evaluation_id, f"job-{number}")
-            await delete(bed, f"job-{number}")
+            await cluster_env.job(evaluation_id, f"job-{number}")
+            await delete(cluster_env, f"job-{number}")
             await asyncio.sleep(0.4)
         for evaluation_id in evaluations:
             await heard.until(evaluation_id, "ended")
@@ -110,7 +112,9 @@ async def test_a_watch_that_is_renewed_often_misses_nothing(bed: Bed) -> None:
     assert sorted(map(str, told)) == sorted(map(str, evaluations))
 
 
-async def test_what_ended_while_the_server_was_away_is_told_when_it_is_back(faulty: Bed, simulator: Simulator) -> None:
+async def test_what_ended_while_the_server_was_away_is_told_when_it_is_back(
+    faulty: ClusterEnv, simulator: Simulator
+) -> None:
     evaluation_id = uuid4()
     async with watching(faulty) as heard:
         uid = await faulty.job(evaluation_id, ends_after="0.3")
@@ -126,7 +130,9 @@ async def test_what_ended_while_the_server_was_away_is_told_when_it_is_back(faul
         assert heard.connections > before
 
 
-async def test_a_version_that_the_server_has_forgotten_leads_to_a_new_list(faulty: Bed, simulator: Simulator) -> None:
+async def test_a_version_that_the_server_has_forgotten_leads_to_a_new_list(
+    faulty: ClusterEnv, simulator: Simulator
+) -> None:
     evaluation_id = uuid4()
     async with watching(faulty, renew_every=1.0) as heard:
         uid = await faulty.job(evaluation_id)
@@ -140,7 +146,9 @@ async def test_a_version_that_the_server_has_forgotten_leads_to_a_new_list(fault
         await heard.until(evaluation_id, "ended")
 
 
-async def test_denied_rights_only_cost_the_watch_and_are_asked_for_again(faulty: Bed, simulator: Simulator) -> None:
+async def test_denied_rights_only_cost_the_watch_and_are_asked_for_again(
+    faulty: ClusterEnv, simulator: Simulator
+) -> None:
     evaluation_id = uuid4()
     denied = simulator.faults.answer(403, Which(verb="watch", user="*:consumer"), times=3)
     async with watching(faulty) as heard:
@@ -149,7 +157,7 @@ async def test_denied_rights_only_cost_the_watch_and_are_asked_for_again(faulty:
         await heard.until(evaluation_id, "appeared")
 
 
-async def test_a_stream_cut_again_and_again_still_tells_everything(faulty: Bed, simulator: Simulator) -> None:
+async def test_a_stream_cut_again_and_again_still_tells_everything(faulty: ClusterEnv, simulator: Simulator) -> None:
     evaluations = [uuid4() for _ in range(5)]
     async with watching(faulty) as heard:
         for number, evaluation_id in enumerate(evaluations):
@@ -160,7 +168,7 @@ async def test_a_stream_cut_again_and_again_still_tells_everything(faulty: Bed, 
             await heard.until(evaluation_id, "ended")
 
 
-async def test_appearances_alone_make_no_ends_and_no_lists(faulty: Bed, simulator: Simulator) -> None:
+async def test_appearances_alone_make_no_ends_and_no_lists(faulty: ClusterEnv, simulator: Simulator) -> None:
     """A busy cluster in which nobody cancels wakes nobody for what only begins."""
     evaluation_id = uuid4()
     async with watching(faulty) as heard:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from evaluation_cancel.consumer.app import service
 from evaluation_cancel.consumer.settings import ClusterSettings, ConsumerSettings
 from tests.support.consumer.commands import command
-from tests.support.consumer.postgres_env import Ledger
+from tests.support.consumer.postgres_env import PostgresEnv
 from tests.support.waiting import until
 
 HELD = "claimed_by = 'stopping' AND ended_at IS NULL"
@@ -47,12 +47,12 @@ async def api_server_that_hangs(directory: Path) -> AsyncIterator[Path]:
             writer.close()
 
 
-async def test_a_stop_that_is_cut_short_gives_its_claims_back(ledger: Ledger, tmp_path: Path) -> None:
+async def test_a_stop_that_is_cut_short_gives_its_claims_back(postgres_env: PostgresEnv, tmp_path: Path) -> None:
     for _ in range(5):
-        await ledger.send(command(await ledger.evaluation(cluster="c1")))
+        await postgres_env.send(command(await postgres_env.evaluation(cluster="c1")))
     async with api_server_that_hangs(tmp_path) as kubeconfig:
         settings = ConsumerSettings(
-            postgres_dsn=SecretStr(ledger.dsn),
+            postgres_dsn=SecretStr(postgres_env.dsn),
             clusters={"c1": ClusterSettings(kubeconfig=kubeconfig)},
             teardown_lease=600,
             call_timeout=60,
@@ -62,6 +62,6 @@ async def test_a_stop_that_is_cut_short_gives_its_claims_back(ledger: Ledger, tm
             http_port=0,
         )
         async with service(settings, ["teardown"]):
-            await until(lambda: ledger.count_is("cancellations", 5, HELD), "it holds them")
-    assert await ledger.count("cancellations", DUE) == 5
-    assert len(await ledger.claim()) == 5
+            await until(lambda: postgres_env.count_is("cancellations", 5, HELD), "it holds them")
+    assert await postgres_env.count("cancellations", DUE) == 5
+    assert len(await postgres_env.claim()) == 5

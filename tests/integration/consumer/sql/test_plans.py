@@ -12,7 +12,7 @@ import pytest
 from evaluation_cancel.consumer.sql import cancellations, commands
 from evaluation_cancel.consumer.sql.database import fetch
 from tests.integration.consumer.teardown.test_claims import open_many
-from tests.support.consumer.postgres_env import Ledger
+from tests.support.consumer.postgres_env import PostgresEnv
 
 _COMMANDS = """
 INSERT INTO evaluation_cancel.commands (source, id, evaluation_id, meaning, actor_kind, actor_id, team_ids, every_team,
@@ -38,11 +38,11 @@ _ENDINGS = (_IDS, [1] * 500, ["cancelled"] * 500, ["{}"] * 500, _NONE, _NONE, ti
     ],
 )
 async def test_rows_are_found_by_their_key_in_tables_that_were_never_analysed(
-    ledger: Ledger, statement: str, arguments: Sequence[Any]
+    postgres_env: PostgresEnv, statement: str, arguments: Sequence[Any]
 ) -> None:
-    await open_many(ledger, "blue", 5000)
-    await ledger.admin.execute(_COMMANDS)
-    async with ledger.database.connection() as tx:
+    await open_many(postgres_env, "blue", 5000)
+    await postgres_env.admin.execute(_COMMANDS)
+    async with postgres_env.database.connection() as tx:
         plan = "\n".join(row["QUERY PLAN"] for row in await fetch(tx, f"EXPLAIN {statement}", *arguments))
     assert "_pkey" in plan
     assert "Seq Scan" not in plan

@@ -9,51 +9,54 @@ from evaluation_cancel.consumer.domain.cancellations import Failed, TeardownEvid
 from evaluation_cancel.consumer.migrations import schema
 from evaluation_cancel.consumer.migrations.evaluations import STATUSES, EvaluationsTable
 from tests.support.consumer.commands import command
-from tests.support.consumer.postgres_env import Ledger, open_ledger
+from tests.support.consumer.postgres_env import PostgresEnv, open_postgres_env
 
 SET_STATUS = "UPDATE evaluation_cancel.evaluations SET status = $2 WHERE id = $1"
 
 
-async def refused_with(ledger: Ledger, statement: str, *arguments: object) -> str:
+async def refused_with(postgres_env: PostgresEnv, statement: str, *arguments: object) -> str:
     with pytest.raises(asyncpg.PostgresError) as refusal:
-        await ledger.admin.execute(statement, *arguments)
+        await postgres_env.admin.execute(statement, *arguments)
     return refusal.value.sqlstate or ""
 
 
 @pytest.mark.parametrize("final", ["succeeded", "failed", "cancelled"])
-async def test_a_final_status_never_changes_whoever_writes(ledger: Ledger, final: str) -> None:
-    evaluation = await ledger.evaluation("running" if final == "cancelled" else final)
+async def test_a_final_status_never_changes_whoever_writes(postgres_env: PostgresEnv, final: str) -> None:
+    evaluation = await postgres_env.evaluation("running" if final == "cancelled" else final)
     if final == "cancelled":
-        await ledger.cancelled(command(evaluation))
+        await postgres_env.cancelled(command(evaluation))
     for status in set(STATUSES) - {final}:
-        assert await refused_with(ledger, SET_STATUS, evaluation, status) == "EC001"
-    assert await ledger.call("report", evaluation, "running") == (False, final)
+        assert await refused_with(postgres_env, SET_STATUS, evaluation, status) == "EC001"
+    assert await postgres_env.call("report", evaluation, "running") == (False, final)
 
 
-async def test_no_status_gets_through_an_open_cancellation(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation))
+async def test_no_status_gets_through_an_open_cancellation(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation))
     for status in ("succeeded", "failed"):
-        assert await refused_with(ledger, SET_STATUS, evaluation, status) == "EC002"
-    assert await refused_with(ledger, "DELETE FROM evaluation_cancel.evaluations WHERE id = $1", evaluation) == "EC002"
+        assert await refused_with(postgres_env, SET_STATUS, evaluation, status) == "EC002"
+    assert (
+        await refused_with(postgres_env, "DELETE FROM evaluation_cancel.evaluations WHERE id = $1", evaluation)
+        == "EC002"
+    )
 
 
-async def test_cancelled_is_written_by_the_end_of_a_cancellation_only(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    assert await refused_with(ledger, SET_STATUS, evaluation, "cancelled") == "EC003"
-    await ledger.send(command(evaluation))
-    assert await refused_with(ledger, SET_STATUS, evaluation, "cancelled") == "EC003"
+async def test_cancelled_is_written_by_the_end_of_a_cancellation_only(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    assert await refused_with(postgres_env, SET_STATUS, evaluation, "cancelled") == "EC003"
+    await postgres_env.send(command(evaluation))
+    assert await refused_with(postgres_env, SET_STATUS, evaluation, "cancelled") == "EC003"
 
 
-async def test_a_status_never_goes_back(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation("running")
+async def test_a_status_never_goes_back(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation("running")
     for status in ("created", "starting"):
-        assert await refused_with(ledger, SET_STATUS, evaluation, status) == "EC004"
+        assert await refused_with(postgres_env, SET_STATUS, evaluation, status) == "EC004"
 
 
-async def test_another_trigger_that_sets_the_status_does_not_slip_by(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.admin.execute(
+async def test_another_trigger_that_sets_the_status_does_not_slip_by(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.admin.execute(
         """
         CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN NEW.status := 'succeeded'; RETURN NEW; END $$;
@@ -61,90 +64,96 @@ async def test_another_trigger_that_sets_the_status_does_not_slip_by(ledger: Led
             FOR EACH ROW EXECUTE FUNCTION public.meddle()
         """
     )
-    await ledger.admin.execute("ALTER TABLE evaluation_cancel.evaluations DISABLE TRIGGER meddle")
-    await ledger.send(command(evaluation))
-    await ledger.admin.execute("ALTER TABLE evaluation_cancel.evaluations ENABLE TRIGGER meddle")
+    await postgres_env.admin.execute("ALTER TABLE evaluation_cancel.evaluations DISABLE TRIGGER meddle")
+    await postgres_env.send(command(evaluation))
+    await postgres_env.admin.execute("ALTER TABLE evaluation_cancel.evaluations ENABLE TRIGGER meddle")
     touch = "UPDATE evaluation_cancel.evaluations SET bucket = 'other' WHERE id = $1"
-    assert await refused_with(ledger, touch, evaluation) == "EC002"
+    assert await refused_with(postgres_env, touch, evaluation) == "EC002"
 
 
-async def test_a_repeatable_read_writer_with_an_older_snapshot_fails(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    async with open_ledger(ledger.dsn) as consumer:
-        transaction = ledger.admin.transaction(isolation="repeatable_read")
+async def test_a_repeatable_read_writer_with_an_older_snapshot_fails(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    async with open_postgres_env(postgres_env.dsn) as consumer:
+        transaction = postgres_env.admin.transaction(isolation="repeatable_read")
         await transaction.start()
-        await ledger.status(evaluation)  # takes the snapshot
+        await postgres_env.status(evaluation)  # takes the snapshot
         await consumer.send(command(evaluation))
-        assert await refused_with(ledger, SET_STATUS, evaluation, "succeeded") == "40001"
+        assert await refused_with(postgres_env, SET_STATUS, evaluation, "succeeded") == "40001"
         await transaction.rollback()
 
 
-async def test_a_job_may_start_only_while_nobody_cancels(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation("created")
-    await ledger.send(command(evaluation))
-    assert await ledger.call("starting", evaluation, "c1", "ns", "job") == (False, "cancelling")
-    await ledger.end(*await ledger.claim(), job="not created")
-    assert await ledger.call("starting", evaluation, "c1", "ns", "job") == (False, "cancelled")
+async def test_a_job_may_start_only_while_nobody_cancels(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation("created")
+    await postgres_env.send(command(evaluation))
+    assert await postgres_env.call("starting", evaluation, "c1", "ns", "job") == (False, "cancelling")
+    await postgres_env.end(*await postgres_env.claim(), job="not created")
+    assert await postgres_env.call("starting", evaluation, "c1", "ns", "job") == (False, "cancelled")
 
 
-async def test_starting_twice_with_the_same_job_is_the_same_start(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation("created")
-    assert await ledger.call("starting", evaluation, "c1", "ns", "job") == (True, "starting")
-    assert await ledger.call("starting", evaluation, "c1", "ns", "job") == (True, "starting")
-    assert await ledger.call("starting", evaluation, "c1", "ns", "another") == (False, "starting")
+async def test_starting_twice_with_the_same_job_is_the_same_start(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation("created")
+    assert await postgres_env.call("starting", evaluation, "c1", "ns", "job") == (True, "starting")
+    assert await postgres_env.call("starting", evaluation, "c1", "ns", "job") == (True, "starting")
+    assert await postgres_env.call("starting", evaluation, "c1", "ns", "another") == (False, "starting")
 
 
-async def test_the_uid_of_the_job_gets_through_the_fence_once(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation("starting", uid=None)
-    await ledger.send(command(evaluation))
-    assert await ledger.call("attach_job", evaluation, "u-1") == (True, "attached")
-    assert await ledger.call("attach_job", evaluation, "u-1") == (True, "attached")
-    assert await ledger.call("attach_job", evaluation, "u-2") == (False, "another_uid")
-    [row] = await ledger.claim()
+async def test_the_uid_of_the_job_gets_through_the_fence_once(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation("starting", uid=None)
+    await postgres_env.send(command(evaluation))
+    assert await postgres_env.call("attach_job", evaluation, "u-1") == (True, "attached")
+    assert await postgres_env.call("attach_job", evaluation, "u-1") == (True, "attached")
+    assert await postgres_env.call("attach_job", evaluation, "u-2") == (False, "another_uid")
+    [row] = await postgres_env.claim()
     assert row.job_uid == "u-1"
 
 
-async def test_a_report_behind_the_fence_is_held_and_lost_to_nobody_when_the_cancellation_fails(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation))
-    assert await ledger.call("report", evaluation, "succeeded") == (True, "held")
-    assert await ledger.status(evaluation) == "running"
-    [row] = await ledger.claim()
-    await ledger.store.finish_cancellations([(row, Failed(evidence=TeardownEvidence(), code="owned_by", detail="x"))])
-    assert await ledger.status(evaluation) == "succeeded"
-    assert await ledger.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelFailed"]
+async def test_a_report_behind_the_fence_is_held_and_lost_to_nobody_when_the_cancellation_fails(
+    postgres_env: PostgresEnv,
+) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation))
+    assert await postgres_env.call("report", evaluation, "succeeded") == (True, "held")
+    assert await postgres_env.status(evaluation) == "running"
+    [row] = await postgres_env.claim()
+    await postgres_env.store.finish_cancellations(
+        [(row, Failed(evidence=TeardownEvidence(), code="owned_by", detail="x"))]
+    )
+    assert await postgres_env.status(evaluation) == "succeeded"
+    assert await postgres_env.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelFailed"]
 
 
-async def test_a_held_report_is_never_applied_when_the_cancellation_succeeds(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation))
-    await ledger.call("report", evaluation, "succeeded")
-    await ledger.end(*await ledger.claim())
-    assert await ledger.status(evaluation) == "cancelled"
-    assert (await ledger.row("held_reports"))["applied_at"] is None
+async def test_a_held_report_is_never_applied_when_the_cancellation_succeeds(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation))
+    await postgres_env.call("report", evaluation, "succeeded")
+    await postgres_env.end(*await postgres_env.claim())
+    assert await postgres_env.status(evaluation) == "cancelled"
+    assert (await postgres_env.row("held_reports"))["applied_at"] is None
 
 
-async def test_an_end_held_back_is_not_replaced_by_a_later_running(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation))
-    await ledger.call("report", evaluation, "running")
-    await ledger.call("report", evaluation, "failed")
-    await ledger.call("report", evaluation, "running")
-    assert (await ledger.row("held_reports"))["status"] == "failed"
+async def test_an_end_held_back_is_not_replaced_by_a_later_running(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation))
+    await postgres_env.call("report", evaluation, "running")
+    await postgres_env.call("report", evaluation, "failed")
+    await postgres_env.call("report", evaluation, "running")
+    assert (await postgres_env.row("held_reports"))["status"] == "failed"
 
 
-async def test_after_a_failure_a_new_command_starts_anew(ledger: Ledger) -> None:
-    evaluation = await ledger.evaluation()
-    await ledger.send(command(evaluation))
-    [row] = await ledger.claim()
-    await ledger.store.finish_cancellations([(row, Failed(evidence=TeardownEvidence(), code="owned_by", detail="x"))])
-    await ledger.cancelled(command(evaluation))
-    assert await ledger.status(evaluation) == "cancelled"
+async def test_after_a_failure_a_new_command_starts_anew(postgres_env: PostgresEnv) -> None:
+    evaluation = await postgres_env.evaluation()
+    await postgres_env.send(command(evaluation))
+    [row] = await postgres_env.claim()
+    await postgres_env.store.finish_cancellations(
+        [(row, Failed(evidence=TeardownEvidence(), code="owned_by", detail="x"))]
+    )
+    await postgres_env.cancelled(command(evaluation))
+    assert await postgres_env.status(evaluation) == "cancelled"
 
 
-async def test_an_unknown_status_reported_is_refused_with_what_would_be_right(ledger: Ledger) -> None:
+async def test_an_unknown_status_reported_is_refused_with_what_would_be_right(postgres_env: PostgresEnv) -> None:
     with pytest.raises(asyncpg.PostgresError, match="not one of running, succeeded, failed"):
-        await ledger.call("report", await ledger.evaluation(), "done")
+        await postgres_env.call("report", await postgres_env.evaluation(), "done")
 
 
 TEAMS_TABLE = """
@@ -173,20 +182,20 @@ MAPPING = EvaluationsTable(
 
 
 async def test_a_teams_own_table_is_cancelled_in_and_guarded_without_a_column_added(empty_database: str) -> None:
-    async with open_ledger(empty_database) as ledger:
-        await ledger.admin.execute(TEAMS_TABLE)
+    async with open_postgres_env(empty_database) as postgres_env:
+        await postgres_env.admin.execute(TEAMS_TABLE)
         await schema.upgrade(empty_database, MAPPING)
-        run = await ledger.admin.fetchval("SELECT run_id FROM ml.runs")
-        await ledger.send(command(run))
+        run = await postgres_env.admin.fetchval("SELECT run_id FROM ml.runs")
+        await postgres_env.send(command(run))
         with pytest.raises(asyncpg.PostgresError, match="is being cancelled"):
-            await ledger.admin.execute("UPDATE ml.runs SET state = 'PASSED'")
-        [row] = await ledger.claim()
+            await postgres_env.admin.execute("UPDATE ml.runs SET state = 'PASSED'")
+        [row] = await postgres_env.claim()
         assert (row.cluster, row.namespace, row.job_name, row.job_uid) == ("c1", "ns", "job", "uid-1")
-        await ledger.end(row)
-        assert await ledger.admin.fetchval("SELECT state::text FROM ml.runs") == "CANCELED"
-        assert await ledger.admin.fetchval("SELECT finished IS NOT NULL FROM ml.runs")
+        await postgres_env.end(row)
+        assert await postgres_env.admin.fetchval("SELECT state::text FROM ml.runs") == "CANCELED"
+        assert await postgres_env.admin.fetchval("SELECT finished IS NOT NULL FROM ml.runs")
         with pytest.raises(asyncpg.PostgresError, match="which is final"):
-            await ledger.admin.execute("UPDATE ml.runs SET state = 'ACTIVE'")
+            await postgres_env.admin.execute("UPDATE ml.runs SET state = 'ACTIVE'")
 
 
 def test_a_mapping_that_is_no_plain_sql_is_refused() -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import StillStopping
-from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, Bed, ended, failed, gone, labelled
+from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, ClusterEnv, ended, failed, gone, labelled
 from tests.support.fakes.cancellations import Flaky, MemoryCancellations
 from tests.support.waiting import until
 
@@ -20,86 +20,98 @@ def store() -> MemoryCancellations:
 
 
 async def test_a_running_job_and_its_pods_are_gone_when_the_cancellation_ends(
-    bed: Bed, store: MemoryCancellations
+    cluster_env: ClusterEnv, store: MemoryCancellations
 ) -> None:
-    async with bed.teardown(store, rules=SLOW_LOOKS):
-        row = await bed.cancelled(store, pods=2)
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+        row = await cluster_env.cancelled(store, pods=2)
         end = await gone(row)
-    assert (await bed.raw.job("job")).code == 404
-    assert await bed.raw.pods_of(row.job_uid or "") == []
+    assert (await cluster_env.raw.job("job")).code == 404
+    assert await cluster_env.raw.pods_of(row.job_uid or "") == []
     assert end.evidence.job == row.job_uid
     assert end.evidence.pod_count == 2
     assert all(pod.gone_at is not None for pod in end.evidence.pods)
 
 
-async def test_pods_that_take_their_time_are_waited_for(bed: Bed, store: MemoryCancellations) -> None:
-    async with bed.teardown(store, rules=SLOW_LOOKS):
-        row = await bed.cancelled(store, ends_after="2")
+async def test_pods_that_take_their_time_are_waited_for(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+        row = await cluster_env.cancelled(store, ends_after="2")
         await until(lambda: bool(row.history), "a first attempt is over")
         assert isinstance(row.history[0], StillStopping)
-        assert await bed.raw.pods_of(row.job_uid or "") != []
+        assert await cluster_env.raw.pods_of(row.job_uid or "") != []
         await gone(row)
-    assert await bed.raw.pods_of(row.job_uid or "") == []
+    assert await cluster_env.raw.pods_of(row.job_uid or "") == []
 
 
-async def test_without_a_watch_the_slow_poll_finds_the_end(bed: Bed, store: MemoryCancellations) -> None:
-    async with bed.teardown(store, watch=False):
-        row = await bed.cancelled(store, ends_after="1")
+async def test_without_a_watch_the_slow_poll_finds_the_end(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
+    async with cluster_env.teardown(store, watch=False):
+        row = await cluster_env.cancelled(store, ends_after="1")
         await gone(row)
 
 
-async def test_a_job_that_is_gone_already_is_a_cancellation_that_is_over(bed: Bed, store: MemoryCancellations) -> None:
-    row = await bed.cancelled(store)
-    await bed.raw.delete_job("job", {"propagationPolicy": "Foreground"})
-    await bed.raw.until(lambda: bed.raw.is_gone(f"{bed.raw.jobs}/job"))
-    async with bed.teardown(store):
+async def test_a_job_that_is_gone_already_is_a_cancellation_that_is_over(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    row = await cluster_env.cancelled(store)
+    await cluster_env.raw.delete_job("job", {"propagationPolicy": "Foreground"})
+    await cluster_env.raw.until(lambda: cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/job"))
+    async with cluster_env.teardown(store):
         assert (await gone(row)).evidence.job == row.job_uid
 
 
-async def test_a_job_created_again_under_the_same_name_is_never_touched(bed: Bed, store: MemoryCancellations) -> None:
-    row = await bed.cancelled(store)
-    await bed.raw.delete_job("job", {"propagationPolicy": "Foreground"})
-    await bed.raw.until(lambda: bed.raw.is_gone(f"{bed.raw.jobs}/job"))
-    successor = await bed.job(row.evaluation_id)
-    async with bed.teardown(store):
+async def test_a_job_created_again_under_the_same_name_is_never_touched(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    row = await cluster_env.cancelled(store)
+    await cluster_env.raw.delete_job("job", {"propagationPolicy": "Foreground"})
+    await cluster_env.raw.until(lambda: cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/job"))
+    successor = await cluster_env.job(row.evaluation_id)
+    async with cluster_env.teardown(store):
         await gone(row)
-    assert (await bed.raw.job("job")).uid == successor
-    assert await bed.raw.count_pods(successor, "Running") == 1
+    assert (await cluster_env.raw.job("job")).uid == successor
+    assert await cluster_env.raw.count_pods(successor, "Running") == 1
 
 
-async def test_a_job_whose_uid_was_not_recorded_is_found_by_its_label(bed: Bed, store: MemoryCancellations) -> None:
-    row = await bed.cancelled(store)
+async def test_a_job_whose_uid_was_not_recorded_is_found_by_its_label(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    row = await cluster_env.cancelled(store)
     uid, row.job_uid = row.job_uid, None
-    async with bed.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
         assert (await gone(row)).evidence.job == uid
-    assert (await bed.raw.job("job")).code == 404
+    assert (await cluster_env.raw.job("job")).code == 404
 
 
-async def test_a_job_created_after_the_cancellation_is_found_and_stopped(bed: Bed, store: MemoryCancellations) -> None:
-    row = store.add(bed.row())
-    async with bed.teardown(store, rules=SLOW_LOOKS):
+async def test_a_job_created_after_the_cancellation_is_found_and_stopped(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    row = store.add(cluster_env.row())
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
         await until(lambda: bool(row.history), "it was looked for")
         assert row.ended is None
-        created = await bed.raw.create_job("job", **labelled(row.evaluation_id))
+        created = await cluster_env.raw.create_job("job", **labelled(row.evaluation_id))
         assert (await gone(row)).evidence.job == created.uid
-    assert (await bed.raw.job("job")).code == 404
+    assert (await cluster_env.raw.job("job")).code == 404
 
 
-async def test_a_job_that_never_comes_is_over_after_its_grace(bed: Bed, store: MemoryCancellations) -> None:
-    row = store.add(bed.row(accepted_at=datetime.now(UTC) - timedelta(hours=1)))
-    async with bed.teardown(store):
+async def test_a_job_that_never_comes_is_over_after_its_grace(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    row = store.add(cluster_env.row(accepted_at=datetime.now(UTC) - timedelta(hours=1)))
+    async with cluster_env.teardown(store):
         assert (await gone(row)).evidence.job == "never seen"
 
 
-async def test_a_job_under_the_name_without_the_label_is_never_touched(bed: Bed, store: MemoryCancellations) -> None:
-    stranger = await bed.raw.running_job("job")
-    row = store.add(bed.row(accepted_at=datetime.now(UTC) - timedelta(hours=1)))
-    async with bed.teardown(store, rules=replace(QUICK, refusal_patience=0.5)):
+async def test_a_job_under_the_name_without_the_label_is_never_touched(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    stranger = await cluster_env.raw.running_job("job")
+    row = store.add(cluster_env.row(accepted_at=datetime.now(UTC) - timedelta(hours=1)))
+    async with cluster_env.teardown(store, rules=replace(QUICK, refusal_patience=0.5)):
         assert (await failed(row)).code == "label_missing"
-    assert await bed.raw.count_pods(stranger.uid, "Running") == 1
+    assert await cluster_env.raw.count_pods(stranger.uid, "Running") == 1
 
 
-async def test_a_job_of_a_jobset_is_left_alone_and_said(bed: Bed, store: MemoryCancellations) -> None:
+async def test_a_job_of_a_jobset_is_left_alone_and_said(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
     owner = {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
@@ -108,79 +120,87 @@ async def test_a_job_of_a_jobset_is_left_alone_and_said(bed: Bed, store: MemoryC
         "controller": True,
     }
     evaluation_id = uuid4()
-    created = await bed.raw.create_job("job", **labelled(evaluation_id), metadata={"ownerReferences": [owner]})
-    row = store.add(bed.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with bed.teardown(store):
+    created = await cluster_env.raw.create_job("job", **labelled(evaluation_id), metadata={"ownerReferences": [owner]})
+    row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
+    async with cluster_env.teardown(store):
         assert (await failed(row)).code == "owned_by"
-    assert (await bed.raw.job("job")).uid == created.uid
+    assert (await cluster_env.raw.job("job")).uid == created.uid
     assert row.intent_at is None
 
 
 @pytest.mark.parametrize("behaviour", ["completes", "pending", "fails"])
-async def test_it_does_not_matter_how_far_the_pods_are(bed: Bed, store: MemoryCancellations, behaviour: str) -> None:
+async def test_it_does_not_matter_how_far_the_pods_are(
+    cluster_env: ClusterEnv, store: MemoryCancellations, behaviour: str
+) -> None:
     evaluation_id = uuid4()
-    created = await bed.raw.create_job(
+    created = await cluster_env.raw.create_job(
         "job", behaviour=behaviour, node=None if behaviour == "pending" else "node-0", **labelled(evaluation_id)
     )
-    row = store.add(bed.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with bed.teardown(store, rules=SLOW_LOOKS):
+    row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
         await gone(row)
-    assert (await bed.raw.job("job")).code == 404
-    assert await bed.raw.pods_of(created.uid) == []
+    assert (await cluster_env.raw.job("job")).code == 404
+    assert await cluster_env.raw.pods_of(created.uid) == []
 
 
-async def test_a_suspended_job_is_deleted_too(bed: Bed, store: MemoryCancellations) -> None:
+async def test_a_suspended_job_is_deleted_too(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
     evaluation_id = uuid4()
-    created = await bed.raw.create_job("job", suspend=True, **labelled(evaluation_id))
-    row = store.add(bed.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with bed.teardown(store, rules=SLOW_LOOKS):
+    created = await cluster_env.raw.create_job("job", suspend=True, **labelled(evaluation_id))
+    row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
         await gone(row)
-    assert (await bed.raw.job("job")).code == 404
+    assert (await cluster_env.raw.job("job")).code == 404
 
 
-async def test_a_job_that_finished_before_its_deletion_is_reported_so(bed: Bed, store: MemoryCancellations) -> None:
+async def test_a_job_that_finished_before_its_deletion_is_reported_so(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
     evaluation_id = uuid4()
-    created = await bed.raw.create_job("job", behaviour="completes", **labelled(evaluation_id))
-    await bed.raw.until(lambda: _succeeded(bed))
-    row = store.add(bed.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with bed.teardown(store, rules=SLOW_LOOKS):
+    created = await cluster_env.raw.create_job("job", behaviour="completes", **labelled(evaluation_id))
+    await cluster_env.raw.until(lambda: _succeeded(cluster_env))
+    row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
         assert (await gone(row)).evidence.job_finished == "succeeded"
 
 
-async def test_pods_of_a_job_with_a_selector_of_its_own_are_waited_for(bed: Bed, store: MemoryCancellations) -> None:
+async def test_pods_of_a_job_with_a_selector_of_its_own_are_waited_for(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
     evaluation_id, own = uuid4(), {"mine": "yes"}
     label = labelled(evaluation_id)["labels"]
-    created = await bed.raw.create_job(
+    created = await cluster_env.raw.create_job(
         "job", labels=label, pod_labels=own, ends_after="1", manualSelector=True, selector={"matchLabels": own}
     )
-    await bed.raw.until(lambda: _count(bed, "mine=yes"), 1)
-    row = store.add(bed.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with bed.teardown(store):
+    await cluster_env.raw.until(lambda: _count(cluster_env, "mine=yes"), 1)
+    row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
+    async with cluster_env.teardown(store):
         await gone(row)
-    assert await bed.jobs.pods(bed.raw.namespace, "mine=yes") == []
+    assert await cluster_env.jobs.pods(cluster_env.raw.namespace, "mine=yes") == []
 
 
-async def test_many_are_stopped_together(bed: Bed, store: MemoryCancellations) -> None:
-    rows = [await bed.cancelled(store, f"job-{n}") for n in range(20)]
-    async with bed.teardown(store, rules=SLOW_LOOKS):
+async def test_many_are_stopped_together(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
+    rows = [await cluster_env.cancelled(store, f"job-{n}") for n in range(20)]
+    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
         for row in rows:
             await gone(row)
 
 
-async def test_a_store_that_fails_half_the_time_loses_no_cancellation(bed: Bed, store: MemoryCancellations) -> None:
+async def test_a_store_that_fails_half_the_time_loses_no_cancellation(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
     flaky = Flaky(store, share=0.5, seed=7)
-    rows = [await bed.cancelled(store, f"job-{n}") for n in range(10)]
+    rows = [await cluster_env.cancelled(store, f"job-{n}") for n in range(10)]
     limits = replace(LIMITS, lease=timedelta(seconds=2))  # what a lost claim costs
-    async with bed.teardown(flaky, limits=limits):
+    async with cluster_env.teardown(flaky, limits=limits):
         await ended(*rows)
     assert flaky.failures > 0
     for row in rows:
         await gone(row)
 
 
-async def _succeeded(bed: Bed) -> bool:
-    return any(c["type"] == "Complete" for c in (await bed.raw.job_status("job")).get("conditions", ()))
+async def _succeeded(cluster_env: ClusterEnv) -> bool:
+    return any(c["type"] == "Complete" for c in (await cluster_env.raw.job_status("job")).get("conditions", ()))
 
 
-async def _count(bed: Bed, selector: str) -> int:
-    return len(await bed.jobs.pods(bed.raw.namespace, selector))
+async def _count(cluster_env: ClusterEnv, selector: str) -> int:
+    return len(await cluster_env.jobs.pods(cluster_env.raw.namespace, selector))

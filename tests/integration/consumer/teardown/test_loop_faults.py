@@ -13,7 +13,7 @@ import pytest
 from deploy.local.kubernetes_simulated import Simulator, Which
 from evaluation_cancel.consumer.domain.cancellations import Retry, StillStopping
 from evaluation_cancel.consumer.kubernetes.port import Job
-from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, Bed, ended, failed, gone, labelled
+from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, ClusterEnv, ended, failed, gone, labelled
 from tests.support.fakes.cancellations import MemoryCancellations
 from tests.support.fakes.jobs import MemoryJobs
 from tests.support.waiting import until
@@ -35,7 +35,7 @@ def store() -> MemoryCancellations:
 @pytest.mark.parametrize("status", [401, 409, 410, 429, 500, 503, 504])
 @pytest.mark.parametrize("which", CALLS)
 async def test_answers_that_are_no_answer_are_asked_for_again(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations, which: Which, status: int
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which, status: int
 ) -> None:
     row = await faulty.cancelled(store)
     fault = simulator.faults.answer(status, which, times=3)
@@ -48,7 +48,7 @@ async def test_answers_that_are_no_answer_are_asked_for_again(
 @pytest.mark.parametrize("performed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("which", CALLS)
 async def test_a_cut_connection_is_survived(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations, which: Which, performed: bool
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which, performed: bool
 ) -> None:
     row = await faulty.cancelled(store)
     fault = simulator.faults.cut(which, times=4, performed=performed)
@@ -59,7 +59,7 @@ async def test_a_cut_connection_is_survived(
 
 @pytest.mark.parametrize("which", CALLS)
 async def test_an_answer_that_does_not_come_in_time_is_survived(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations, which: Which
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which
 ) -> None:
     row = await faulty.cancelled(store)
     simulator.faults.delay(2.5, which, times=2)
@@ -69,7 +69,7 @@ async def test_an_answer_that_does_not_come_in_time_is_survived(
 
 
 async def test_a_throttled_call_waits_as_long_as_it_was_told_to(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
     simulator.faults.answer(429, Which(verb="delete", user=CONSUMER), times=1, retry_after=1)
@@ -82,7 +82,7 @@ async def test_a_throttled_call_waits_as_long_as_it_was_told_to(
 
 @pytest.mark.parametrize("which", CALLS[:2])
 async def test_rights_that_stay_denied_fail_a_cancellation_that_deleted_nothing(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations, which: Which
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which
 ) -> None:
     row = await faulty.cancelled(store)
     simulator.faults.answer(403, which, times=None)
@@ -92,7 +92,7 @@ async def test_rights_that_stay_denied_fail_a_cancellation_that_deleted_nothing(
 
 
 async def test_rights_that_come_in_time_fail_nothing(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
     simulator.faults.answer(403, Which(verb="delete", user=CONSUMER), times=3)
@@ -102,7 +102,7 @@ async def test_rights_that_come_in_time_fail_nothing(
 
 @pytest.mark.parametrize("which", [CALLS[0], CALLS[2]])
 async def test_rights_lost_after_the_delete_never_fail_a_cancellation(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations, which: Which
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which
 ) -> None:
     row = await faulty.cancelled(store, ends_after="1")
     async with faulty.teardown(store, rules=IMPATIENT, watch=False):
@@ -115,7 +115,7 @@ async def test_rights_lost_after_the_delete_never_fail_a_cancellation(
 
 
 async def test_refusals_after_a_lost_answer_never_fail_a_cancellation(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
     delete = Which(verb="delete", resource="jobs", user=CONSUMER)
@@ -130,7 +130,7 @@ async def test_refusals_after_a_lost_answer_never_fail_a_cancellation(
 
 
 async def test_an_api_server_that_goes_and_comes_back_delays_and_loses_nothing(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     rows = [await faulty.cancelled(store, f"job-{n}", ends_after="1") for n in range(5)]
     slow_backoff = replace(SLOW_LOOKS, backoff_base=600.0, backoff_cap=600.0)
@@ -147,7 +147,7 @@ async def test_an_api_server_that_goes_and_comes_back_delays_and_loses_nothing(
 
 
 async def test_pods_created_after_the_delete_are_waited_for(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     simulator.pods_come_late(1.0)
     evaluation_id = uuid4()
@@ -160,7 +160,7 @@ async def test_pods_created_after_the_delete_are_waited_for(
 
 
 async def test_a_job_that_vanishes_before_its_pods_is_not_taken_for_the_end(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     simulator.jobs_go_before_their_pods(60.0)
     row = await faulty.cancelled(store, ends_after="1")
@@ -171,7 +171,7 @@ async def test_a_job_that_vanishes_before_its_pods_is_not_taken_for_the_end(
 
 
 async def test_a_job_replaced_between_look_and_delete_is_not_touched(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
     delayed = simulator.faults.delay(0.7, Which(verb="delete", user=CONSUMER))
@@ -185,7 +185,7 @@ async def test_a_job_replaced_between_look_and_delete_is_not_touched(
 
 
 async def test_a_list_from_a_stale_cache_proves_nothing(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     simulator.freeze_cache()
     simulator.jobs_go_before_their_pods(60.0)
@@ -196,7 +196,7 @@ async def test_a_list_from_a_stale_cache_proves_nothing(
 
 
 async def test_a_job_stuck_in_terminating_stays_open_and_names_its_pods(
-    faulty: Bed, store: MemoryCancellations
+    faulty: ClusterEnv, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store, behaviour="stuck")
     async with faulty.teardown(store):
@@ -206,10 +206,10 @@ async def test_a_job_stuck_in_terminating_stays_open_and_names_its_pods(
     assert row.evidence.pods[0].gone_at is None
 
 
-async def test_a_thousand_stuck_jobs_hold_up_nobody(faulty: Bed, store: MemoryCancellations) -> None:
+async def test_a_thousand_stuck_jobs_hold_up_nobody(faulty: ClusterEnv, store: MemoryCancellations) -> None:
     stuck = [await faulty.cancelled(store, f"stuck-{n}", behaviour="stuck") for n in range(1000)]
     limits = replace(LIMITS, calls_in_flight=4)
-    rules = replace(QUICK, first_look=5.0, last_look=30.0)
+    rules = replace(QUICK, min_poll_interval=5.0, max_poll_interval=30.0)
     async with faulty.teardown(store, rules=rules, limits=limits) as teardown:
         await until(lambda: all(row.history for row in stuck), "all thousand are waiting")
         others = [await faulty.cancelled(store, f"other-{n}") for n in range(20)]
@@ -219,7 +219,7 @@ async def test_a_thousand_stuck_jobs_hold_up_nobody(faulty: Bed, store: MemoryCa
     assert all(isinstance(outcome, StillStopping) for row in stuck for outcome in row.history)
 
 
-async def test_a_cluster_that_is_away_holds_up_no_other(faulty: Bed, simulator: Simulator) -> None:
+async def test_a_cluster_that_is_away_holds_up_no_other(faulty: ClusterEnv, simulator: Simulator) -> None:
     """The queue of one that times out fills up; rows of the other are claimed and ended all the same."""
     store = MemoryCancellations()
     away = [store.add(faulty.row(cluster="away", job_name=f"x-{n}", job_uid="u")) for n in range(500)]
@@ -231,7 +231,7 @@ async def test_a_cluster_that_is_away_holds_up_no_other(faulty: Bed, simulator: 
     assert all(each.ended is None for each in away)
 
 
-async def test_a_row_of_an_unknown_cluster_is_left_to_others(faulty: Bed, store: MemoryCancellations) -> None:
+async def test_a_row_of_an_unknown_cluster_is_left_to_others(faulty: ClusterEnv, store: MemoryCancellations) -> None:
     elsewhere = store.add(faulty.row(cluster="elsewhere", job_uid="u"))
     row = await faulty.cancelled(store)
     async with faulty.teardown(store):
@@ -239,7 +239,7 @@ async def test_a_row_of_an_unknown_cluster_is_left_to_others(faulty: Bed, store:
     assert elsewhere.attempt == 0
 
 
-async def test_an_expired_lease_gives_the_row_to_another(faulty: Bed, store: MemoryCancellations) -> None:
+async def test_an_expired_lease_gives_the_row_to_another(faulty: ClusterEnv, store: MemoryCancellations) -> None:
     """The first holder died after its claim; nobody else needs to know."""
     row = await faulty.cancelled(store)
     await store.claim_cancellations(clusters=["local"], worker="dead", limit=1, lease=timedelta(seconds=0.5))
@@ -249,7 +249,7 @@ async def test_an_expired_lease_gives_the_row_to_another(faulty: Bed, store: Mem
 
 
 async def test_two_teardowns_share_the_work_and_delete_nothing_twice(
-    faulty: Bed, simulator: Simulator, store: MemoryCancellations
+    faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     rows = [await faulty.cancelled(store, f"job-{n}") for n in range(40)]
     async with faulty.teardown(store), faulty.teardown(store):

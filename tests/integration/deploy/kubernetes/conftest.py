@@ -94,7 +94,7 @@ async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Our own, or that of the containers, to which nothing can be done from behind."""
     if chosen_stack() == "containers":
-        return request.getfixturevalue("stand").cluster
+        return request.getfixturevalue("environment").cluster
     return request.getfixturevalue("under_test").cluster
 
 

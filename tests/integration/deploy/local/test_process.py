@@ -93,12 +93,14 @@ async def test_children_are_gone_when_the_body_fails() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_everything_is_gone_after_a_signal_ended_the_stand_itself(number: signal.Signals) -> None:
-    stand = await asyncio.create_subprocess_exec(sys.executable, "-c", STAND, stdout=asyncio.subprocess.PIPE, stderr=-3)
-    assert stand.stdout is not None
-    directory, child, grandchild = (await asyncio.wait_for(stand.stdout.readline(), DEADLINE)).decode().split()
+    environment = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STAND, stdout=asyncio.subprocess.PIPE, stderr=-3
+    )
+    assert environment.stdout is not None
+    directory, child, grandchild = (await asyncio.wait_for(environment.stdout.readline(), DEADLINE)).decode().split()
     assert psutil.pid_exists(int(grandchild))
-    stand.send_signal(number)
-    await asyncio.wait_for(stand.wait(), DEADLINE)
+    environment.send_signal(number)
+    await asyncio.wait_for(environment.wait(), DEADLINE)
     await until_gone(int(child), int(grandchild))
     await until(lambda: not Path(directory).exists())
 

@@ -26,18 +26,20 @@ async def test_a_part_that_cannot_be_had_ends_the_others_and_is_named() -> None:
     await until(lambda: not set(psutil.Process().children(recursive=True)) - before)
 
 
-async def test_a_broker_and_a_cluster_of_somebody_else_are_used_and_left_alone(stand: Stack) -> None:
-    servers, kubeconfig = stand.kafka.bootstrap_servers, stand.cluster.kubeconfig
+async def test_a_broker_and_a_cluster_of_somebody_else_are_used_and_left_alone(environment: Stack) -> None:
+    servers, kubeconfig = environment.kafka.bootstrap_servers, environment.cluster.kubeconfig
     async with stack(kafka=servers, kubernetes=str(kubeconfig)) as other:
         assert other.kafka.kind == other.cluster.kind == "given"
-        assert other.cluster.url == stand.cluster.url
+        assert other.cluster.url == environment.cluster.url
         assert other.node is None
-    async with administrator(stand.cluster) as client:
+    async with administrator(environment.cluster) as client:
         await CoreV1Api(client).list_namespace()
 
 
-async def test_an_account_with_few_rights_can_be_had_on_any_cluster(stand: Stack, namespace: str) -> None:
-    limited = await with_rights(stand.cluster, stand.work.directory, unique("consumer"), namespace=namespace)
+async def test_an_account_with_few_rights_can_be_had_on_any_cluster(environment: Stack, namespace: str) -> None:
+    limited = await with_rights(
+        environment.cluster, environment.work.directory, unique("consumer"), namespace=namespace
+    )
     async with administrator(limited) as client:
         assert (await BatchV1Api(client).list_job_for_all_namespaces()).items is not None
         with pytest.raises(ApiException) as refused:

@@ -17,8 +17,8 @@ async def tokens() -> AsyncIterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-async def served(stand: Stack, migrated: str, tokens: Issuer) -> AsyncIterator[Service]:
+async def served(environment: Stack, migrated: str, tokens: Issuer) -> AsyncIterator[Service]:
     name = unique("http")
-    dsn = await stand.postgres.create_database(name, template=migrated)
-    async with service(stand, dsn, f"{name}-", tokens) as made:
+    dsn = await environment.postgres.create_database(name, template=migrated)
+    async with service(environment, dsn, f"{name}-", tokens) as made:
         yield made

@@ -49,12 +49,12 @@ async def broker_of(work: Workspace) -> AsyncIterator[tuple[Kafka, Child]]:
 
 
 @pytest.fixture(scope="module")
-async def fragile(stand: Stack, tokens: Issuer) -> AsyncIterator[Fragile]:
+async def fragile(environment: Stack, tokens: Issuer) -> AsyncIterator[Fragile]:
     async with AsyncExitStack() as parts:
         work = await parts.enter_async_context(workspace())
         server = await parts.enter_async_context(postgres(work))
         kafka, child = await parts.enter_async_context(broker_of(work))
-        own = dataclasses.replace(stand, work=work, postgres=server, kafka=kafka)
+        own = dataclasses.replace(environment, work=work, postgres=server, kafka=kafka)
         dsn = await server.create_database("fragile")
         await schema.upgrade(dsn)
         made = await parts.enter_async_context(service(own, dsn, "fragile-", tokens, settings=SETTINGS))

@@ -34,8 +34,10 @@ async def read(bootstrap_servers: str, topic: str, count: int) -> list[Any]:
     return found
 
 
-async def test_without_the_decoder_one_such_record_stops_the_reader(unpatched: None, stand: Any, topics: Any) -> None:
-    address = stand.kafka.bootstrap_servers
+async def test_without_the_decoder_one_such_record_stops_the_reader(
+    unpatched: None, environment: Any, topics: Any
+) -> None:
+    address = environment.kafka.bootstrap_servers
     await send_batch(address, topics.commands, BATCH)
     with pytest.raises(UnicodeDecodeError):
         await read(address, topics.commands, len(BATCH))
@@ -43,11 +45,11 @@ async def test_without_the_decoder_one_such_record_stops_the_reader(unpatched: N
 
 @pytest.mark.parametrize("compression", [0, 1], ids=["plain", "gzip"])
 async def test_with_the_decoder_every_record_of_the_batch_is_read(
-    unpatched: None, stand: Any, topics: Any, compression: int
+    unpatched: None, environment: Any, topics: Any, compression: int
 ) -> None:
     headers_decoder.install()
     headers_decoder.install()
-    address = stand.kafka.bootstrap_servers
+    address = environment.kafka.bootstrap_servers
     await send_batch(address, topics.commands, BATCH, compression)
     await send_batch(address, topics.commands, [PLAIN], compression)
     found = await read(address, topics.commands, len(BATCH) + 1)
@@ -60,13 +62,13 @@ async def test_with_the_decoder_every_record_of_the_batch_is_read(
 
 
 async def test_a_readable_batch_stays_with_the_fast_reader(
-    unpatched: None, stand: Any, topics: Any, monkeypatch: pytest.MonkeyPatch
+    unpatched: None, environment: Any, topics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(raw: memoryview) -> None:
         raise AssertionError("the slow reader was used")
 
     headers_decoder.install()
     monkeypatch.setattr(headers_decoder, "_LenientBatch", never)
-    await send_batch(stand.kafka.bootstrap_servers, topics.commands, [PLAIN, PLAIN])
-    found = await read(stand.kafka.bootstrap_servers, topics.commands, 2)
+    await send_batch(environment.kafka.bootstrap_servers, topics.commands, [PLAIN, PLAIN])
+    found = await read(environment.kafka.bootstrap_servers, topics.commands, 2)
     assert [record.value for record in found] == [b"plain", b"plain"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_cancel.consumer.cleanup.deletable_keys import Territory, territory
+from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, territory
 
 EVALUATION = UUID("0197c0de-0000-7000-8000-000000000001")
 PREFIX = f"evals/{EVALUATION}/"
@@ -19,9 +19,9 @@ segments = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min
 )
 
 
-def land(prefix: str | None = PREFIX, request_key: str | None = REQUEST, bucket: str | None = "b") -> Territory:
+def land(prefix: str | None = PREFIX, request_key: str | None = REQUEST, bucket: str | None = "b") -> DeletablePrefix:
     found = territory(EVALUATION, bucket=bucket, prefix=prefix, request_key=request_key)
-    assert isinstance(found, Territory), found
+    assert isinstance(found, DeletablePrefix), found
     return found
 
 

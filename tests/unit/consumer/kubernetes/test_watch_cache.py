@@ -8,14 +8,14 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 
 EVALUATION = UUID(int=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_the_end_is_told_when_the_last_of_job_and_pods_is_gone() -> None:
-    seen = Sightings()
+    seen = WatchCache()
     seen.job_seen("job", EVALUATION)
     seen.pod_seen("job", "pod-1", "a", EVALUATION)
     seen.pod_seen("job", "pod-2", "b", EVALUATION)
@@ -25,13 +25,13 @@ def test_the_end_is_told_when_the_last_of_job_and_pods_is_gone() -> None:
 
 
 def test_a_job_without_pods_is_over_with_itself() -> None:
-    seen = Sightings()
+    seen = WatchCache()
     seen.job_seen("job", EVALUATION)
     assert seen.job_gone("job") == EVALUATION
 
 
 def test_a_pod_seen_only_after_its_job_went_is_waited_for() -> None:
-    seen = Sightings()
+    seen = WatchCache()
     seen.job_seen("job", EVALUATION)
     assert seen.job_gone("job") == EVALUATION
     seen.pod_seen("job", "pod-1", "a", EVALUATION)
@@ -39,14 +39,14 @@ def test_a_pod_seen_only_after_its_job_went_is_waited_for() -> None:
 
 
 def test_what_was_never_seen_cannot_end() -> None:
-    seen = Sightings()
+    seen = WatchCache()
     assert seen.job_gone("job") is None
     assert seen.pod_gone("job", "pod") is None
 
 
 def test_pods_keep_when_they_were_first_seen_and_when_they_went() -> None:
     moment = START
-    seen = Sightings(now=lambda: moment)
+    seen = WatchCache(now=lambda: moment)
     seen.pod_seen("job", "pod-1", "a", EVALUATION)
     moment = START + timedelta(seconds=5)
     seen.pod_seen("job", "pod-1", "a", EVALUATION)
@@ -56,7 +56,7 @@ def test_pods_keep_when_they_were_first_seen_and_when_they_went() -> None:
 
 
 def test_memory_of_what_ended_is_bounded_and_of_what_lives_is_not() -> None:
-    seen = Sightings(kept_ended=10)
+    seen = WatchCache(kept_ended=10)
     seen.job_seen("alive", EVALUATION)
     seen.pod_seen("alive", "pod", "p", EVALUATION)
     for number in range(100):
@@ -76,7 +76,7 @@ EVENTS = st.permutations(["job+", "job-", "a+", "a-", "b+", "b-"]).filter(
 
 @given(EVENTS)
 def test_in_whatever_order_two_streams_are_heard_the_very_last_event_tells_the_end(order: list[str]) -> None:
-    seen = Sightings()
+    seen = WatchCache()
     told: list[bool] = []
     for event in order:
         what, sign = event[:-1], event[-1]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation_cancel.consumer.domain.errors import Unstorable
-from evaluation_cancel.consumer.runtime.batching import Batcher, Finisher
-from evaluation_cancel.consumer.runtime.log_throttle import Quiet
+from evaluation_cancel.consumer.runtime.batching import BatchCompleter, Batcher
+from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 
 
 class Handler:
@@ -117,7 +117,9 @@ class Writer:
 
 async def test_outcomes_are_written_again_until_the_database_has_them() -> None:
     writer = Writer(failures=3)
-    finisher: Finisher[Row, int] = Finisher(writer.write, writer.done, instead=lambda _row, _error: -1, what="rows")
+    finisher: BatchCompleter[Row, int] = BatchCompleter(
+        writer.write, writer.done, instead=lambda _row, _error: -1, what="rows"
+    )
     finisher.put(Row("a", time.monotonic() + 60), 1)
     await finisher.drain()
     assert writer.failures == 0
@@ -127,7 +129,9 @@ async def test_outcomes_are_written_again_until_the_database_has_them() -> None:
 
 async def test_outcomes_whose_lease_ended_long_ago_are_let_go() -> None:
     writer = Writer(failures=1)
-    finisher: Finisher[Row, int] = Finisher(writer.write, writer.done, instead=lambda _row, _error: -1, what="rows")
+    finisher: BatchCompleter[Row, int] = BatchCompleter(
+        writer.write, writer.done, instead=lambda _row, _error: -1, what="rows"
+    )
     finisher.put(Row("late", time.monotonic() - 3600), 1)
     finisher.put(Row("held", time.monotonic() + 60), 1)
     await finisher.drain()
@@ -147,7 +151,7 @@ async def test_one_result_that_can_never_be_stored_holds_up_no_other() -> None:
     def done(batch: Sequence[tuple[Row, int]]) -> None:
         released.extend(row.name for row, _ in batch)
 
-    finisher: Finisher[Row, int] = Finisher(write, done, instead=lambda _row, _error: -1, what="rows")
+    finisher: BatchCompleter[Row, int] = BatchCompleter(write, done, instead=lambda _row, _error: -1, what="rows")
     for number in range(20):
         finisher.put(Row(str(number), time.monotonic() + 60), number)
     await finisher.drain()
@@ -157,7 +161,7 @@ async def test_one_result_that_can_never_be_stored_holds_up_no_other() -> None:
 
 def test_a_thing_that_goes_wrong_is_told_once_a_second_with_what_was_held_back() -> None:
     now = 0.0
-    quiet = Quiet(clock=lambda: now)
-    assert [quiet.allow("x"), quiet.allow("x"), quiet.allow("x"), quiet.allow("y")] == [0, None, None, 0]
+    throttle = LogThrottle(clock=lambda: now)
+    assert [throttle.allow("x"), throttle.allow("x"), throttle.allow("x"), throttle.allow("y")] == [0, None, None, 0]
     now = 1.5
-    assert quiet.allow("x") == 2
+    assert throttle.allow("x") == 2

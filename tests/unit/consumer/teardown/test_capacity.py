@@ -1,20 +1,20 @@
-"""Room for cancellations that are being opened: only while nothing else is due, and never more than there is."""
+"""Slots are reserved for new cancellations only while nothing else is due, and never more than there are."""
 
 from __future__ import annotations
 
 import asyncio
 
-from evaluation_cancel.consumer.kubernetes.watch_cache import Sightings
-from evaluation_cancel.consumer.teardown.capacity import Lane, Room
+from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
+from evaluation_cancel.consumer.teardown.capacity import ClusterQueue, SlotReservations
 from tests.support.fakes.jobs import MemoryJobs
 
 
-def lane() -> Lane:
-    return Lane("c", MemoryJobs(), Sightings(), calls=1, most=4)
+def lane() -> ClusterQueue:
+    return ClusterQueue("c", MemoryJobs(), WatchCache(), calls=1, most=4)
 
 
-def room(kept: Lane) -> Room:
-    made = Room({"c": kept}, lambda _row: None)
+def room(kept: ClusterQueue) -> SlotReservations:
+    made = SlotReservations({"c": kept}, lambda _row: None)
     made.open_if(nothing_due=True)
     return made
 

@@ -90,7 +90,9 @@ async def test_with_store_and_cluster_both_failing_every_row_ends_and_none_fails
     jobs = MemoryJobs(*(theirs(row) for row in rows))
     for verb in ("get", "delete", "pods"):
         jobs.fail(verb, *(TemporaryError("connection_lost", "cut", outcome_unknown=True) for _ in range(10)))
-    rules = TeardownRules(first_look=0.01, last_look=0.01, backoff_base=0.01, backoff_cap=0.05, refusal_patience=0)
+    rules = TeardownRules(
+        min_poll_interval=0.01, max_poll_interval=0.01, backoff_base=0.01, backoff_cap=0.05, refusal_patience=0
+    )
     limits = replace(LIMITS, lease=timedelta(seconds=0.5))
     async with running(Flaky(store, share=0.4, seed=seed), jobs, rules=rules, limits=limits):
         await until(lambda: not store.open, "all ended")

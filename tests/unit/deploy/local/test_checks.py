@@ -131,7 +131,7 @@ def test_what_the_killed_one_held_must_have_been_taken_over(case: Case, facts: F
 
 
 @pytest.fixture
-def desk(case: Case, facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Any:
+def intake_env(case: Case, facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What is left of the demo when its acts are over."""
 
     async def no_acts(_desk: Any) -> None:
@@ -147,15 +147,15 @@ def desk(case: Case, facts: Facts, monkeypatch: pytest.MonkeyPatch) -> Any:
     return SimpleNamespace(screen=Screen(), listener=listener, cases=[case], undecodable=[], running=None)
 
 
-def test_the_exit_code_is_0_when_all_is_as_told(desk: Any) -> None:
-    assert up.run(story.tell(desk)) == 0
+def test_the_exit_code_is_0_when_all_is_as_told(intake_env: Any) -> None:
+    assert up.run(story.tell(intake_env)) == 0
 
 
 def test_the_exit_code_is_1_and_the_case_is_named_when_something_is_not(
-    desk: Any, case: Case, capsys: pytest.CaptureFixture[str]
+    intake_env: Any, case: Case, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case.expected = replace(case.expected, status="succeeded")
-    assert up.run(story.tell(desk)) == 1
+    assert up.run(story.tell(intake_env)) == 1
     assert "one: its status in Postgres is cancelled, not succeeded" in capsys.readouterr().out
 
 

@@ -25,7 +25,7 @@ from evaluation_cancel.consumer.audit.archive.segment import Segment
 from evaluation_cancel.consumer.audit.archive.signing import Signer, TrustedKeys
 from evaluation_cancel.consumer.audit.kafka.reading import Expired, Partition, Read
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
-from evaluation_cancel.consumer.runtime.backoff import Pauses
+from evaluation_cancel.consumer.runtime.backoff import Backoff
 
 _SEARCHES_AT_ONCE: Final = 16
 _log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ class Archiver:
 
     async def run(self) -> None:
         """Archives until stopped. Raises `Refusal` when the chain in the store cannot be continued."""
-        pauses = Pauses()
+        pauses = Backoff()
         while not self._stopping:
             try:
                 async with self._open_log() as log:

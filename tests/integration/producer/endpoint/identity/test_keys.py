@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-class Bed:
+class ClusterEnv:
     """A verifier, an issuer of its own, and a clock for the age of its keys."""
 
     def __init__(self, tokens: Issuer, client: httpx.AsyncClient, **settings: object) -> None:
@@ -49,18 +49,18 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def bed(client: httpx.AsyncClient) -> AsyncIterator[Bed]:
+async def cluster_env(client: httpx.AsyncClient) -> AsyncIterator[ClusterEnv]:
     async with issuer() as tokens:
-        yield Bed(tokens, client)
+        yield ClusterEnv(tokens, client)
 
 
-async def test_a_new_key_is_found_without_a_restart(bed: Bed) -> None:
-    old = bed.tokens.token("ada")
-    assert await bed.believed(old)
-    bed.clock.now += TIMES.cooldown
-    bed.tokens.rotate()
-    assert await bed.believed(bed.tokens.token("ada"))
-    assert await bed.believed(old)
+async def test_a_new_key_is_found_without_a_restart(cluster_env: ClusterEnv) -> None:
+    old = cluster_env.tokens.token("ada")
+    assert await cluster_env.believed(old)
+    cluster_env.clock.now += TIMES.cooldown
+    cluster_env.tokens.rotate()
+    assert await cluster_env.believed(cluster_env.tokens.token("ada"))
+    assert await cluster_env.believed(old)
 
 
 async def test_the_running_endpoint_learns_of_a_new_key(served: Service) -> None:
@@ -76,92 +76,94 @@ async def test_the_running_endpoint_learns_of_a_new_key(served: Service) -> None
             assert (await before.get(page)).status_code == 404
 
 
-async def test_a_withdrawn_key_is_no_longer_believed_after_the_lifetime(bed: Bed) -> None:
-    old = bed.tokens.token("ada")
-    assert await bed.believed(old)
-    bed.tokens.rotate()
-    del bed.tokens.keys[0]
-    assert await bed.believed(old)
-    bed.clock.now += TIMES.lifetime + 1
-    assert not await bed.believed(old)
+async def test_a_withdrawn_key_is_no_longer_believed_after_the_lifetime(cluster_env: ClusterEnv) -> None:
+    old = cluster_env.tokens.token("ada")
+    assert await cluster_env.believed(old)
+    cluster_env.tokens.rotate()
+    del cluster_env.tokens.keys[0]
+    assert await cluster_env.believed(old)
+    cluster_env.clock.now += TIMES.lifetime + 1
+    assert not await cluster_env.believed(old)
 
 
-async def test_unknown_key_ids_do_not_make_us_a_nuisance_to_the_issuer(bed: Bed) -> None:
+async def test_unknown_key_ids_do_not_make_us_a_nuisance_to_the_issuer(cluster_env: ClusterEnv) -> None:
     for number in range(50):
-        assert not await bed.believed(bed.tokens.sign({"iss": bed.tokens.issuer}, {"kid": f"unknown-{number}"}))
-    assert bed.tokens.requests == 1
+        assert not await cluster_env.believed(
+            cluster_env.tokens.sign({"iss": cluster_env.tokens.issuer}, {"kid": f"unknown-{number}"})
+        )
+    assert cluster_env.tokens.requests == 1
 
 
-async def test_while_the_issuer_is_away_known_keys_stay_good_for_a_while(bed: Bed) -> None:
-    token = bed.tokens.token("ada")
-    assert await bed.believed(token)
-    await bed.tokens.stop()
-    bed.clock.now += TIMES.lifetime + 1
-    assert await bed.believed(token)
+async def test_while_the_issuer_is_away_known_keys_stay_good_for_a_while(cluster_env: ClusterEnv) -> None:
+    token = cluster_env.tokens.token("ada")
+    assert await cluster_env.believed(token)
+    await cluster_env.tokens.stop()
+    cluster_env.clock.now += TIMES.lifetime + 1
+    assert await cluster_env.believed(token)
     # That an old set lacks a key says nothing.
-    unknown = bed.tokens.sign({"iss": bed.tokens.issuer}, {"kid": "unknown"})
+    unknown = cluster_env.tokens.sign({"iss": cluster_env.tokens.issuer}, {"kid": "unknown"})
     with pytest.raises(KeysUnavailable):
-        await bed.believed(unknown)
-    bed.clock.now += TIMES.grace
+        await cluster_env.believed(unknown)
+    cluster_env.clock.now += TIMES.grace
     with pytest.raises(KeysUnavailable):
-        await bed.believed(token)
-    await bed.tokens.start()
-    bed.clock.now += TIMES.cooldown
-    assert await bed.believed(token)
+        await cluster_env.believed(token)
+    await cluster_env.tokens.start()
+    cluster_env.clock.now += TIMES.cooldown
+    assert await cluster_env.believed(token)
 
 
-async def test_a_key_that_came_while_the_issuer_is_away_is_no_bad_token(bed: Bed) -> None:
-    assert await bed.believed(bed.tokens.token("ada"))
-    await bed.tokens.stop()
-    bed.tokens.rotate()
-    bed.clock.now += TIMES.cooldown
+async def test_a_key_that_came_while_the_issuer_is_away_is_no_bad_token(cluster_env: ClusterEnv) -> None:
+    assert await cluster_env.believed(cluster_env.tokens.token("ada"))
+    await cluster_env.tokens.stop()
+    cluster_env.tokens.rotate()
+    cluster_env.clock.now += TIMES.cooldown
     for _ in range(2):
         with pytest.raises(KeysUnavailable):
-            await bed.believed(bed.tokens.token("ada"))
-    await bed.tokens.start()
-    bed.clock.now += TIMES.cooldown
-    assert await bed.believed(bed.tokens.token("ada"))
+            await cluster_env.believed(cluster_env.tokens.token("ada"))
+    await cluster_env.tokens.start()
+    cluster_env.clock.now += TIMES.cooldown
+    assert await cluster_env.believed(cluster_env.tokens.token("ada"))
 
 
-async def test_keys_are_renewed_before_anybody_has_to_wait_for_it(bed: Bed) -> None:
-    token = bed.tokens.token("ada")
-    assert await bed.believed(token)
-    bed.clock.now += TIMES.lifetime - 1
-    assert await bed.believed(token)
-    await until(lambda: bed.tokens.requests == 2)
-    await until(lambda: bed.keys._fetching is None)
-    bed.clock.now += TIMES.lifetime - 1
-    assert await bed.believed(token)
+async def test_keys_are_renewed_before_anybody_has_to_wait_for_it(cluster_env: ClusterEnv) -> None:
+    token = cluster_env.tokens.token("ada")
+    assert await cluster_env.believed(token)
+    cluster_env.clock.now += TIMES.lifetime - 1
+    assert await cluster_env.believed(token)
+    await until(lambda: cluster_env.tokens.requests == 2)
+    await until(lambda: cluster_env.keys._fetching is None)
+    cluster_env.clock.now += TIMES.lifetime - 1
+    assert await cluster_env.believed(token)
 
 
-async def test_the_key_set_never_had_is_unavailable_and_not_a_bad_token(bed: Bed) -> None:
-    await bed.tokens.stop()
+async def test_the_key_set_never_had_is_unavailable_and_not_a_bad_token(cluster_env: ClusterEnv) -> None:
+    await cluster_env.tokens.stop()
     with pytest.raises(KeysUnavailable):
-        await bed.believed(bed.tokens.token("ada"))
+        await cluster_env.believed(cluster_env.tokens.token("ada"))
 
 
-async def test_keys_that_are_not_for_signatures_or_too_short_are_not_used(bed: Bed) -> None:
-    good = dict(bed.tokens.keys[-1].public)
+async def test_keys_that_are_not_for_signatures_or_too_short_are_not_used(cluster_env: ClusterEnv) -> None:
+    good = dict(cluster_env.tokens.keys[-1].public)
     for change in ({"use": "enc"}, {"alg": "RS512"}, {"kty": "oct", "k": "c2VjcmV0"}, {"kid": 7}, {"n": "AQAB"}):
-        bed.tokens.keys[-1].public = {**good, **change}
-        bed.clock.now += TIMES.lifetime + TIMES.grace + 1
-        assert not await bed.believed(bed.tokens.token("ada")), change
-    bed.tokens.keys[-1].public = good
-    bed.clock.now += TIMES.lifetime + 1
-    assert await bed.believed(bed.tokens.token("ada"))
+        cluster_env.tokens.keys[-1].public = {**good, **change}
+        cluster_env.clock.now += TIMES.lifetime + TIMES.grace + 1
+        assert not await cluster_env.believed(cluster_env.tokens.token("ada")), change
+    cluster_env.tokens.keys[-1].public = good
+    cluster_env.clock.now += TIMES.lifetime + 1
+    assert await cluster_env.believed(cluster_env.tokens.token("ada"))
 
 
 async def test_elliptic_curves_work_and_an_rsa_token_does_not_pass_for_one(client: httpx.AsyncClient) -> None:
     async with issuer(algorithm="ES256") as tokens, issuer() as rsa:
-        bed = Bed(tokens, client)
-        assert await bed.believed(tokens.token("ada"))
+        cluster_env = ClusterEnv(tokens, client)
+        assert await cluster_env.believed(tokens.token("ada"))
         rsa.keys[-1].id = tokens.keys[-1].id
-        assert not await bed.believed(rsa.token("ada", iss=tokens.issuer))
+        assert not await cluster_env.believed(rsa.token("ada", iss=tokens.issuer))
 
 
 async def test_claims_may_have_other_names_and_places(client: httpx.AsyncClient) -> None:
     async with issuer() as tokens:
-        bed = Bed(
+        cluster_env = ClusterEnv(
             tokens,
             client,
             audience_claim="client_id",
@@ -177,13 +179,13 @@ async def test_claims_may_have_other_names_and_places(client: httpx.AsyncClient)
             profile={"email": "ada@example.org"},
             **{"https://console.example/teams": ["team-1"]},
         )
-        caller = await bed.verifier.caller([f"Bearer {token}"])
+        caller = await cluster_env.verifier.caller([f"Bearer {token}"])
         assert caller.subject == "ada"
         assert caller.requested_by.id == "ada@example.org"
         assert caller.requested_by.kind == "service"
         assert caller.teams == ("team-1",)
-        assert not await bed.believed(tokens.token("ada", client_id="another", profile={"email": "a"}))
-        assert not await bed.believed(tokens.token("ada", client_id=tokens.audience))
+        assert not await cluster_env.believed(tokens.token("ada", client_id="another", profile={"email": "a"}))
+        assert not await cluster_env.believed(tokens.token("ada", client_id=tokens.audience))
 
 
 async def test_several_issuers_are_kept_apart(client: httpx.AsyncClient) -> None:
