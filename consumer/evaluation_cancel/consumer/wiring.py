@@ -15,7 +15,7 @@ from evaluation_cancel.consumer.cleanup.loop import Cleanup
 from evaluation_cancel.consumer.cleanup.store import PostgresCleanupStore
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
-from evaluation_cancel.consumer.intake.decide import Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Decided, DecisionService
 from evaluation_cancel.consumer.intake.eager_claims import EagerClaims
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
@@ -64,7 +64,7 @@ class Wiring:
             lease=timedelta(seconds=settings.teardown_lease),
             call_margin=timedelta(seconds=settings.call_timeout),
         )
-        self._decide = Decide(opened, self._events, self._handover)
+        self._decide = DecisionService(opened, self._events, self._handover)
         self._nudges: dict[str, Callable[[], None]] = {}
         self.relay: Relay | None = None
         self._claims: PostgresCancellationStore | None = None

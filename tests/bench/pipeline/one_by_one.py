@@ -18,7 +18,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand, received
-from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, decide
+from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, decide_command
 from evaluation_cancel.consumer.domain.messages import Message, pack_headers
 from evaluation_cancel.consumer.settings import ConsumerSettings, load_settings
 from evaluation_cancel.consumer.wiring import outcome_events
@@ -65,7 +65,7 @@ class OneByOne:
         seen = EvaluationSeen(
             team_id=row["team_id"], status=row["status"], cluster=row["cluster"], open_cancellation=fence
         )
-        decision = decide(Asked(team_ids=frozenset(command.team_ids), expires_at=command.expires_at), seen, now)
+        decision = decide_command(Asked(team_ids=frozenset(command.team_ids), expires_at=command.expires_at), seen, now)
         assert isinstance(decision, Accepted)
         cancellation = uuid7()
         await connection.execute(sql.INSERT_COMMAND, *sql.command_row(command, seen, cancellation))

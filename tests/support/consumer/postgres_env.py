@@ -13,7 +13,7 @@ import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, TeardownEvidence
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand
-from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.intake.eager_claims import EagerClaims
 from evaluation_cancel.consumer.sql.database import Database, open_pool
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
@@ -30,7 +30,7 @@ class PostgresEnv:
         self.database = database
         self.admin = admin
         self.handover = EagerClaims(worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5))
-        self.decide = Decide(database, EVENTS, self.handover)
+        self.decide = DecisionService(database, EVENTS, self.handover)
         self.store = PostgresCancellationStore(
             database,
             EVENTS,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, territory
+from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, deletable_prefix
 from evaluation_cancel.consumer.domain.cleanups import (
     KEPT_IN_REPORT,
     ClaimedCleanup,
@@ -38,7 +38,7 @@ class _LeaseUsedUpError(Exception):
 
 async def clean(row: ClaimedCleanup, artifacts: Artifacts, *, now: Callable[[], datetime]) -> CleanupOutcome:
     """Deletes what may be deleted, as far as the lease reaches."""
-    land = territory(row.evaluation_id, bucket=row.bucket, prefix=row.prefix, request_key=row.request_key)
+    land = deletable_prefix(row.evaluation_id, bucket=row.bucket, prefix=row.prefix, request_key=row.request_key)
     sweep = _Sweep(row=row, artifacts=artifacts, bucket=row.bucket or "", uploads=row.report.aborted_uploads)
     if isinstance(land, str):
         sweep.codes[land] += 1

@@ -32,7 +32,7 @@ class DeletablePrefix:
         return None
 
 
-def territory(
+def deletable_prefix(
     evaluation_id: UUID, *, bucket: str | None, prefix: str | None, request_key: str | None
 ) -> DeletablePrefix | str:
     """The evaluation's territory, or the code of why there is none that would be safe to clean."""

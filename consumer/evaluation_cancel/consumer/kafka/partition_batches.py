@@ -63,7 +63,7 @@ Placed = list[asyncio.Future[Any] | SendResult | None]
 
 async def hand_over(client: AIOKafkaProducer, records: Sequence[Record], placed: Placed) -> None:
     """Fills in `placed` as it goes, so that after an error it tells what was handed over before."""
-    partitions = await _partitions(client, {record[0] for record in records})
+    partitions = await _partitions(client, {record.topic for record in records})
     for batch in list(_batches(client, records, partitions, placed)):
         try:
             future = await client.send_batch(batch.builder, batch.topic, partition=batch.partition)

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import structlog
 
-from evaluation_cancel.consumer.intake.decide import Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Decided, DecisionService
 from evaluation_cancel.consumer.sql import reads, retention
 from evaluation_cancel.consumer.sql.database import Database
 
@@ -45,7 +45,7 @@ class Reconcile:
         self,
         *,
         database: Database,
-        decide: Decide,
+        decide: DecisionService,
         decided: Callable[[Decided, int], None],
         limits: SweepLimits | None = None,
     ) -> None:

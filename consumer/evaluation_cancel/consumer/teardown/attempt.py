@@ -43,7 +43,7 @@ from evaluation_cancel.consumer.teardown.pods import with_pods
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _NOT_HELD = 1.0
-_LOOKS_BEFORE_NAMES = 2
+_POLLS_BEFORE_NAMES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +167,7 @@ class _Attempt:
         """It may still be on its way; only after a time is it certain enough that it will not come."""
         age = (self.now() - self.row.accepted_at).total_seconds()
         if age < self.rules.job_create_grace:
-            return StillStopping(evidence=self.evidence, look_again_in=self.pause(age), deleted=self.deleted)
+            return StillStopping(evidence=self.evidence, poll_again_in=self.pause(age), deleted=self.deleted)
         if self.row.job_name is not None:
             job = await self.jobs.get(self.namespace, self.row.job_name)
             if job is not None and job.evaluation_id == str(self.row.evaluation_id):
@@ -229,7 +229,7 @@ class _Attempt:
 
     async def unnamed_pods(self) -> list[Pod]:
         """Whoever looks at one that is stuck wants to know its pods; asked for only where no watch has told."""
-        if self.row.looks < _LOOKS_BEFORE_NAMES or self.evidence.pods or self.sighted():
+        if self.row.polls < _POLLS_BEFORE_NAMES or self.evidence.pods or self.sighted():
             return []
         return await self.pods_left()
 
@@ -254,7 +254,7 @@ class _Attempt:
         since = (moment - (self.row.intent_at or moment)).total_seconds()
         return StillStopping(
             evidence=with_pods(self.evidence, self.sighted(), left, moment, ended=False),
-            look_again_in=self.pause(since),
+            poll_again_in=self.pause(since),
             deleted=self.deleted,
         )
 
@@ -264,7 +264,7 @@ class _Attempt:
 
     def hand_back(self) -> StillStopping:
         """Whoever holds it next goes on; nothing was sent."""
-        return StillStopping(evidence=self.evidence, look_again_in=_NOT_HELD, deleted=self.deleted)
+        return StillStopping(evidence=self.evidence, poll_again_in=_NOT_HELD, deleted=self.deleted)
 
     def refused(self, refusal: Refusal) -> Outcome:
         if self.maybe_deleted:

@@ -189,7 +189,7 @@ class Teardown:
 
     def _give_back(self, row: ClaimedCancellation) -> None:
         """For whoever claims it next; nothing was done."""
-        self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
+        self._settle(row, StillStopping(evidence=row.evidence, poll_again_in=0.0, deleted=False))
 
     async def _attempt(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
         started = time.monotonic()

@@ -7,8 +7,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from evaluation_cancel.consumer.domain.commands import Position
 from evaluation_cancel.consumer.domain.errors import Unstorable
-from evaluation_cancel.consumer.intake.decide import Batch, Decide
+from evaluation_cancel.consumer.intake.decide import Batch, DecisionService
 from tests.support.consumer.commands import EVENTS, command
 from tests.support.consumer.postgres_env import PostgresEnv, open_postgres_env, raise_at
 
@@ -148,7 +149,7 @@ async def test_a_value_that_postgres_never_takes_is_told_from_an_outage(postgres
 
 async def test_offsets_are_stored_with_the_batch_and_never_move_back(postgres_env: PostgresEnv) -> None:
     for offset in (10, 7):
-        await postgres_env.decide.record(Batch(next_offsets=[("commands", 3, offset)]))
+        await postgres_env.decide.record(Batch(next_offsets=[Position("commands", 3, offset)]))
     assert (await postgres_env.row("offsets"))["next_offset"] == 10
 
 
@@ -189,5 +190,5 @@ async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_be
     assert await postgres_env.count("commands", "decision = 'accepted'") == len(others)
     assert await postgres_env.count("commands", "decision IS NULL") == 1
     await postgres_env.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
-    later = Decide(postgres_env.database, EVENTS, postgres_env.handover)  # one that has not heard of it
+    later = DecisionService(postgres_env.database, EVENTS, postgres_env.handover)  # one that has not heard of it
     assert (await later.left_over(100)).counts == {"accepted": 1}

@@ -48,7 +48,7 @@ async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(po
         clusters=["c1"], worker="there", limit=10, lease=timedelta(seconds=60)
     )
     assert [row.evaluation_id for row in claimed] == [second]
-    assert await postgres_env.store.record_intents([(taken.id, taken.attempt)]) == {taken.id}
+    assert await postgres_env.store.record_intents([taken]) == {taken.id}
 
 
 async def test_a_row_taken_on_ends_like_a_claimed_one(postgres_env: PostgresEnv) -> None:
@@ -86,7 +86,7 @@ async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(
     await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
     [newer] = await postgres_env.claim()
     assert (newer.id, newer.attempt) == (stale.id, 2)
-    assert await postgres_env.store.record_intents([(stale.id, stale.attempt)]) == set()
+    assert await postgres_env.store.record_intents([stale]) == set()
     await postgres_env.end(stale)
     assert await postgres_env.status(evaluation) == "running"
     await postgres_env.end(newer)

@@ -16,7 +16,7 @@ from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.domain.messages import unpack_headers
-from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
 from evaluation_cancel.consumer.sql import commands
@@ -40,7 +40,7 @@ class IntakeEnv:
         self.counts: dict[str, int] = {}
         self.reader: type[KafkaCommandReader] = KafkaCommandReader
 
-    def intake(self, decide: Decide | None = None) -> Intake:
+    def intake(self, decide: DecisionService | None = None) -> Intake:
         async def saved() -> dict[int, int]:
             async with self.postgres_env.database.connection() as tx:
                 return await commands.saved_offsets(tx, self.topics.commands)
@@ -57,7 +57,7 @@ class IntakeEnv:
         )
         return Intake(
             reader=reader,
-            decide=decide or Decide(self.postgres_env.database, self.events, self.postgres_env.handover),
+            decide=decide or DecisionService(self.postgres_env.database, self.events, self.postgres_env.handover),
             events=self.events,
             every_team_sources=frozenset(),
             accept_bare=True,
@@ -70,7 +70,7 @@ class IntakeEnv:
             self.counts[what] = self.counts.get(what, 0) + n
 
     @asynccontextmanager
-    async def open(self, decide: Decide | None = None) -> AsyncIterator[Intake]:
+    async def open(self, decide: DecisionService | None = None) -> AsyncIterator[Intake]:
         intake = self.intake(decide)
         running = asyncio.create_task(intake.run())
         try:
@@ -185,7 +185,7 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(intake_e
     await intake_env.send(bare(evaluation))
     tried = asyncio.Event()
 
-    class Down(Decide):
+    class Down(DecisionService):
         async def record(self, batch: Batch) -> Decided:
             tried.set()
             raise TemporaryError("postgres_unavailable", f"down for {len(batch.commands)} commands")

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, Outcome, TeardownEvidence
-from evaluation_cancel.consumer.domain.commands import ReceivedCommand
-from evaluation_cancel.consumer.intake.decide import Batch, Decide
+from evaluation_cancel.consumer.domain.commands import Position, ReceivedCommand
+from evaluation_cancel.consumer.intake.decide import Batch, DecisionService
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.runtime.batching import BatchCompleter
 from evaluation_cancel.consumer.sql.database import Database, open_pool
@@ -49,7 +49,7 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
         decided=lambda _decided, _records: None,
         roomy=postgres_env.handover.roomy,
     )
-    assert await intake._until_recorded(Batch(commands=batch, next_offsets=[("commands", 0, 7)])) is not None
+    assert await intake._until_recorded(Batch(commands=batch, next_offsets=[Position("commands", 0, 7)])) is not None
 
 
 async def finished(postgres_env: PostgresEnv, rows: Sequence[ClaimedCancellation]) -> None:
@@ -126,7 +126,7 @@ async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float 
         application_name="impatient",
     )
     postgres_env.database = Database(pool)
-    postgres_env.decide = Decide(postgres_env.database, EVENTS, postgres_env.handover)
+    postgres_env.decide = DecisionService(postgres_env.database, EVENTS, postgres_env.handover)
     postgres_env.store = PostgresCancellationStore(
         postgres_env.database,
         EVENTS,

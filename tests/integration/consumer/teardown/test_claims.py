@@ -51,7 +51,7 @@ async def test_teams_that_only_wait_take_no_share(postgres_env: PostgresEnv) -> 
     for n in range(20):
         await open_many(postgres_env, f"waiting-{n}", 1)
     rows = await postgres_env.claim()
-    wait = StillStopping(evidence=TeardownEvidence(), look_again_in=600, deleted=True)
+    wait = StillStopping(evidence=TeardownEvidence(), poll_again_in=600, deleted=True)
     await postgres_env.store.finish_cancellations([(row, wait) for row in rows])
     await open_many(postgres_env, "blue", 50)
     assert await teams_of(postgres_env, 40) == {"blue": 40}

@@ -200,7 +200,7 @@ async def test_a_job_stuck_in_terminating_stays_open_and_names_its_pods(
 ) -> None:
     row = await faulty.cancelled(store, behaviour="stuck")
     async with faulty.teardown(store):
-        await until(lambda: row.looks >= 5, "it was looked at again and again")
+        await until(lambda: row.polls >= 5, "it was looked at again and again")
     assert row.ended is None
     assert row.evidence.pod_count == 1
     assert row.evidence.pods[0].gone_at is None

@@ -56,7 +56,7 @@ async def test_a_failure_that_meets_a_lock_can_still_fail_later(postgres_env: Po
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation))
     [row] = await postgres_env.claim()
-    await postgres_env.store.record_intents([(row.id, row.attempt)])
+    await postgres_env.store.record_intents([row])
     since = await postgres_env.admin.fetchval(
         "UPDATE evaluation_cancel.cancellations SET refused_since = now() - interval '1 hour' RETURNING refused_since"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, territory
+from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, deletable_prefix
 
 EVALUATION = UUID("0197c0de-0000-7000-8000-000000000001")
 PREFIX = f"evals/{EVALUATION}/"
@@ -20,7 +20,7 @@ segments = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min
 
 
 def land(prefix: str | None = PREFIX, request_key: str | None = REQUEST, bucket: str | None = "b") -> DeletablePrefix:
-    found = territory(EVALUATION, bucket=bucket, prefix=prefix, request_key=request_key)
+    found = deletable_prefix(EVALUATION, bucket=bucket, prefix=prefix, request_key=request_key)
     assert isinstance(found, DeletablePrefix), found
     return found
 
@@ -31,12 +31,12 @@ def test_an_object_in_the_folder_may_go() -> None:
 
 @pytest.mark.parametrize("request_key", [None, ""])
 def test_without_a_known_request_file_nothing_may_go(request_key: str | None) -> None:
-    assert territory(EVALUATION, bucket="b", prefix=PREFIX, request_key=request_key) == "no_request_key"
+    assert deletable_prefix(EVALUATION, bucket="b", prefix=PREFIX, request_key=request_key) == "no_request_key"
 
 
 @pytest.mark.parametrize(("bucket", "prefix"), [(None, PREFIX), ("", PREFIX), ("b", None), ("b", "")])
 def test_without_a_place_nothing_may_go(bucket: str | None, prefix: str | None) -> None:
-    assert territory(EVALUATION, bucket=bucket, prefix=prefix, request_key=REQUEST) == "no_artifacts_location"
+    assert deletable_prefix(EVALUATION, bucket=bucket, prefix=prefix, request_key=REQUEST) == "no_artifacts_location"
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_without_a_place_nothing_may_go(bucket: str | None, prefix: str | None) 
     ],
 )
 def test_a_prefix_that_is_not_the_evaluations_own_folder_is_unsafe(prefix: str) -> None:
-    assert territory(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST) == "unsafe_prefix"
+    assert deletable_prefix(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST) == "unsafe_prefix"
 
 
 @given(st.uuids(), st.lists(segments, max_size=3))
 def test_no_prefix_of_another_evaluation_is_ever_safe(other: UUID, root: list[str]) -> None:
     prefix = "/".join([*root, str(other), ""])
-    found = territory(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST)
+    found = deletable_prefix(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST)
     assert found == "unsafe_prefix" or other == EVALUATION
 
 

@@ -27,7 +27,7 @@ async def test_an_end_heard_of_during_an_attempt_is_looked_at_again_at_once() ->
         jobs.gate.set()
         await until(lambda: row.attempt >= 2, "it was looked at again")
     assert isinstance(row.history[0], StillStopping)
-    assert row.history[0].look_again_in == 0
+    assert row.history[0].poll_again_in == 0
 
 
 async def test_an_end_heard_of_while_the_outcome_is_being_written_is_not_lost() -> None:

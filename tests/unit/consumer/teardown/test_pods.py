@@ -53,11 +53,11 @@ async def test_pods_that_the_watch_saw_go_are_in_the_evidence() -> None:
 async def test_without_a_watch_the_pods_of_a_stuck_job_are_asked_for_once() -> None:
     dying = job(EVALUATION, deletion_requested_at=NOW, finalizers=("foregroundDeletion",))
     jobs = MemoryJobs(dying, pods={pods_of_job("uid-1"): [A_POD]})
-    early = await attempted(row(intent_at=NOW, looks=1), jobs)
+    early = await attempted(row(intent_at=NOW, polls=1), jobs)
     assert early.evidence.pods == ()
-    later = await attempted(row(intent_at=NOW, looks=2), jobs)
+    later = await attempted(row(intent_at=NOW, polls=2), jobs)
     assert [pod.name for pod in later.evidence.pods] == ["job-abc"]
-    await attempted(row(intent_at=NOW, looks=3, evidence=later.evidence), jobs)
+    await attempted(row(intent_at=NOW, polls=3, evidence=later.evidence), jobs)
     assert jobs.verbs.count("pods") == 1
 
 

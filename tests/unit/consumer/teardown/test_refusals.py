@@ -74,7 +74,7 @@ async def test_looks_grow_rarer_over_the_first_minute() -> None:
         dying = job(EVALUATION, deletion_requested_at=NOW, finalizers=("foregroundDeletion",))
         outcome = await attempted(row(intent_at=NOW - timedelta(seconds=seconds)), MemoryJobs(dying))
         assert isinstance(outcome, StillStopping)
-        pauses.append(outcome.look_again_in)
+        pauses.append(outcome.poll_again_in)
     assert pauses == [5, 10, 30, 30]
 
 
