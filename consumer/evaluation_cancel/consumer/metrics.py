@@ -84,7 +84,15 @@ class Metrics:
 
     def observe(self, gauges: Gauges, published: int) -> None:
         """Takes over what was counted in Postgres."""
-        for where in ("open", "unclaimed", "cleanups", "undecided", "outbox", "parked"):
-            self._waiting.labels(where).set(getattr(gauges, where))
+        waiting = {
+            "open": gauges.open,
+            "unclaimed": gauges.unclaimed,
+            "cleanups": gauges.cleanups,
+            "undecided": gauges.undecided,
+            "outbox": gauges.outbox,
+            "parked": gauges.parked,
+        }
+        for where, rows in waiting.items():
+            self._waiting.labels(where).set(rows)
         self._oldest.set(gauges.oldest_open_seconds)
         self._published.set(published)

@@ -127,7 +127,7 @@ class Wiring:
             self._events,
             call_margin=timedelta(seconds=settings.call_timeout),
             cleanup_deadline=settings.cleanup_time,
-            ended=self.ended,
+            on_ended=self.ended,
         )
         self._claims = store
         teardown = Teardown(
@@ -178,7 +178,7 @@ class Wiring:
         )
         artifacts = await stack.enter_async_context(s3_connection.connect(access))
         store = PostgresCleanupStore(
-            self._database, self._events, call_margin=timedelta(seconds=30), ended=lambda: self._nudge("outbox")
+            self._database, self._events, call_margin=timedelta(seconds=30), on_ended=lambda: self._nudge("outbox")
         )
         cleanup = Cleanup(store=store, artifacts=artifacts, worker=settings.worker)
         self._nudges["cleanup"] = cleanup.nudge

@@ -36,7 +36,7 @@ class PostgresEnv:
             EVENTS,
             call_margin=timedelta(seconds=5),
             cleanup_deadline=timedelta(hours=1),
-            ended=lambda: None,
+            on_ended=lambda: None,
         )
 
     async def evaluation(

@@ -181,6 +181,6 @@ class _Sweep:
 
 
 def retry_pause(errors: int, retry_after: float | None = None) -> float:
-    """Seconds until the next attempt: full jitter under an exponential cap, but at least the server's `Retry-After`."""
+    """Full jitter under an exponential cap, and never sooner than the store asked for."""
     longest = min(_BACKOFF_CAP, 2.0 ** min(errors + 1, 30))
     return max(random.uniform(longest / 20, longest), retry_after or 0.0)  # noqa: S311  # jitter, not a secret

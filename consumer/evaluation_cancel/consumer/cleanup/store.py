@@ -37,13 +37,13 @@ class PostgresCleanupStore:
     """Reads and writes batches of claims and outcomes. `call_margin` is the longest time of a remote call."""
 
     def __init__(
-        self, database: Database, events: OutcomeEvents, *, call_margin: timedelta, ended: Callable[[], None]
+        self, database: Database, events: OutcomeEvents, *, call_margin: timedelta, on_ended: Callable[[], None]
     ) -> None:
-        """`ended` is called after outcomes were recorded: there are events to publish."""
+        """`on_ended` is called after outcomes were recorded: there are events to publish."""
         self._database = database
         self._events = events
         self._call_margin = call_margin
-        self._ended = ended
+        self._on_ended = on_ended
 
     async def claim_cleanups(self, *, worker: str, limit: int, lease: timedelta) -> list[ClaimedCleanup]:  # noqa: ARG002
         """Claims due cleanups, oldest first. Only the attempt number identifies the holder, so `worker` is unused."""
@@ -72,7 +72,7 @@ class PostgresCleanupStore:
                 ended = await cleanups.end(tx, sorted(endings, key=lambda r: r.id))
                 messages = [self._events.artifacts_cleaned(e, _event(e, over[e.id][1])) for e in ended]
                 await outbox.add(tx, messages)
-        self._ended()
+        self._on_ended()
 
 
 def _claimed(row: ClaimedCleanupRow, place: ArtifactPlace | None, deadline: float) -> ClaimedCleanup:

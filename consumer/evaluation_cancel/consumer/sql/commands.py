@@ -14,7 +14,7 @@ from evaluation_cancel.consumer.sql.database import Transaction, fetch, fetch_as
 
 NOW = "SELECT now()"
 
-# Commands with these ids, each with the command that opened its cancellation (itself, if that is none or its own).
+# Commands with these keys, each with the command that opened its cancellation: itself if it was rejected or undecided.
 KNOWN = """
 SELECT c.source, c.id, c.meaning AS fingerprint, c.topic, c.partition, c."offset",
        coalesce(x.command_source, c.source) AS opening_source, coalesce(x.command_id, c.id) AS opening_id

@@ -129,6 +129,7 @@ class Database:
                 yield connection
 
     async def close(self) -> None:
+        """Closes the pool; waits for connections in use."""
         await self._pool.close()
 
 

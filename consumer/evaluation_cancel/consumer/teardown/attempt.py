@@ -216,7 +216,6 @@ class _Attempt:
         return await self.record_intent() and time.monotonic() < self.row.deadline
 
     def note(self, found: Iterable[Job]) -> None:
-        """Adds the Jobs to the evidence."""
         for job in found:
             finished = job.finished if job.deletion_requested_at is None else None
             self.evidence = replace(
@@ -239,7 +238,6 @@ class _Attempt:
         return await self.pods_left()
 
     async def pods_left(self) -> list[Pod]:
-        """The pods of the Job that exist now."""
         uid = self.evidence.job or ""
         if self.evidence.manual_selector:
             everything = await self.jobs.pods(self.namespace, ANY_POD)
@@ -253,7 +251,6 @@ class _Attempt:
         return left
 
     def sighted(self) -> Sequence[PodGone]:
-        """The Job's pods that the watch saw."""
         return self.seen_pods(self.evidence.job) if self.evidence.job else ()
 
     def still_stopping(self, left: Sequence[Pod]) -> StillStopping:
@@ -294,7 +291,9 @@ class _Attempt:
 
 
 def retry_pause(errors: int, rules: TeardownRules, retry_after: float | None = None) -> float:
-    """Seconds until the next attempt: full jitter under an exponential cap, but at least the server's `Retry-After`."""
+    """Full jitter under an exponential cap, and never sooner than the server asked for."""
     longest = min(rules.backoff_cap, rules.backoff_base * 2.0 ** min(max(errors, 0), 30))
     pause = random.uniform(longest / 20, longest)  # noqa: S311  # jitter, not a secret
-    return max(pause, (retry_after or 0.0) * random.uniform(1.0, 1.25))  # noqa: S311
+    if retry_after is None:
+        return pause
+    return max(pause, retry_after * random.uniform(1.0, 1.25))  # noqa: S311

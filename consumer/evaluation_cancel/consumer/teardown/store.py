@@ -44,15 +44,15 @@ class PostgresCancellationStore:
         *,
         call_margin: timedelta,
         cleanup_deadline: timedelta,
-        ended: Callable[[], None],
+        on_ended: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`ended` is called after ends were recorded: there are events to publish and perhaps artifacts to clean."""
+        """`on_ended` is called after ends were recorded: there are events to publish and perhaps artifacts to clean."""
         self._database = database
         self._events = events
         self._call_margin = call_margin
         self._cleanup_deadline = cleanup_deadline
-        self._ended = ended
+        self._on_ended = on_ended
         self._now = now
 
     async def claim_cancellations(
@@ -100,7 +100,7 @@ class PostgresCancellationStore:
                 await cancellations.put_back(tx, sorted(back, key=lambda r: r.id))
             await self._end(tx, [(row, o) for row, o in ended if row.evaluation_id in locked])
         if ended:
-            self._ended()
+            self._on_ended()
 
     async def _end(self, tx: Transaction, outcomes: Sequence[tuple[ClaimedCancellation, Gone | Failed]]) -> None:
         if not outcomes:

@@ -17,7 +17,7 @@ DONE = Cleaned(state="done", report=CleanupReport(deleted_count=3, deleted_bytes
 
 
 def records(postgres_env: PostgresEnv) -> PostgresCleanupStore:
-    return PostgresCleanupStore(postgres_env.database, EVENTS, call_margin=timedelta(seconds=5), ended=lambda: None)
+    return PostgresCleanupStore(postgres_env.database, EVENTS, call_margin=timedelta(seconds=5), on_ended=lambda: None)
 
 
 async def claim(postgres_env: PostgresEnv) -> list[ClaimedCleanup]:

@@ -132,7 +132,7 @@ async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float 
         EVENTS,
         call_margin=postgres_env.store._call_margin,
         cleanup_deadline=postgres_env.store._cleanup_deadline,
-        ended=lambda: None,
+        on_ended=lambda: None,
     )
     try:
         yield postgres_env

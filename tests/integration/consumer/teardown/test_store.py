@@ -146,7 +146,7 @@ async def test_a_claim_tells_how_far_the_databases_clock_is_from_ours(postgres_e
         EVENTS,
         call_margin=timedelta(seconds=5),
         cleanup_deadline=timedelta(hours=1),
-        ended=lambda: None,
+        on_ended=lambda: None,
         now=lambda: datetime.now(UTC) + timedelta(hours=1),
     )
     await postgres_env.send(command(await postgres_env.evaluation()))
