@@ -36,7 +36,7 @@ class SlotSupplier:
         pass
 
 
-async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(postgres_env: PostgresEnv) -> None:
+async def test_cancellations_with_a_slot_are_opened_claimed_and_the_others_are_due(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.handover.to(taker)
     first, second = [await postgres_env.evaluation("running") for _ in range(2)]
@@ -51,7 +51,7 @@ async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(po
     assert await postgres_env.store.record_intents([taken]) == {taken.id}
 
 
-async def test_a_row_taken_on_ends_like_a_claimed_one(postgres_env: PostgresEnv) -> None:
+async def test_an_eager_claim_ends_like_any_other_claim(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.handover.to(taker)
     evaluation = await postgres_env.evaluation("running")
@@ -60,7 +60,7 @@ async def test_a_row_taken_on_ends_like_a_claimed_one(postgres_env: PostgresEnv)
     assert (await postgres_env.row("cancellations"))["phase"] == "cancelled"
 
 
-async def test_nothing_is_taken_on_when_the_transaction_fails(
+async def test_no_slot_is_used_when_the_transaction_fails(
     postgres_env: PostgresEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def failing(*_arguments: object) -> None:
@@ -76,7 +76,7 @@ async def test_nothing_is_taken_on_when_the_transaction_fails(
     assert await postgres_env.count("cancellations") == 0
 
 
-async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(postgres_env: PostgresEnv) -> None:
+async def test_the_eager_claims_of_a_process_that_died_are_due_after_their_lease(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.handover.to(taker)
     evaluation = await postgres_env.evaluation("running")
@@ -93,7 +93,7 @@ async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(
     assert await postgres_env.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelled"]
 
 
-async def test_our_lease_on_what_was_taken_on_ends_before_the_databases(postgres_env: PostgresEnv) -> None:
+async def test_our_deadline_of_an_eager_claim_is_before_the_lease_in_the_database(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.handover.to(taker)
     await postgres_env.decide.record(Batch(commands=[command(await postgres_env.evaluation("running"))]))

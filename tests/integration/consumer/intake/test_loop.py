@@ -129,7 +129,7 @@ async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is
     assert offsets == list(range(0, 2 * len(traps), 2))
 
 
-async def test_hundreds_of_odd_records_at_once_are_a_few_lines(
+async def test_hundreds_of_undecodable_records_at_once_are_a_few_log_lines(
     intake_env: IntakeEnv, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await intake_env.send(*(b"odd" for _ in range(500)))
@@ -170,7 +170,7 @@ async def test_a_command_that_postgres_cannot_store_is_found_by_halving_and_cost
     assert dict(unpack_headers(row["headers"]))["dlq_code"] == b"unstorable"
 
 
-async def test_a_row_at_which_somebody_elses_trigger_raises_costs_one_dead_letter(intake_env: IntakeEnv) -> None:
+async def test_a_row_at_which_a_foreign_trigger_raises_costs_one_dead_letter(intake_env: IntakeEnv) -> None:
     odd, good = await intake_env.postgres_env.evaluation(), await intake_env.postgres_env.evaluation()
     await raise_at(intake_env.postgres_env, odd)
     await intake_env.send(bare(odd), bare(good))
@@ -198,7 +198,7 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(intake_e
     assert await intake_env.committed() == 1
 
 
-async def test_commands_whose_commit_was_lost_are_known_when_they_come_again(intake_env: IntakeEnv) -> None:
+async def test_commands_whose_commit_was_lost_are_known_when_kafka_delivers_them_again(intake_env: IntakeEnv) -> None:
     class Forgetful(KafkaCommandReader):
         """Its commits tell Kafka that nothing has been handled."""
 
@@ -239,7 +239,7 @@ async def test_an_outage_of_postgres_delays_commands_and_loses_none(intake_env: 
         await until(lambda: intake_env.counts.get("accepted", 0) == 20, "all were accepted")
 
 
-async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_command_of_the_others(
+async def test_a_partition_revoked_during_an_outage_of_postgres_costs_no_command_of_the_others(
     intake_env: IntakeEnv,
 ) -> None:
     class Outdated(KafkaCommandReader):
@@ -262,7 +262,7 @@ async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_
         await until(lambda: intake_env.counts == {"accepted": 100}, "all were accepted", within=30)
 
 
-async def test_what_an_earlier_client_was_assigned_is_forgotten_by_the_next(intake_env: IntakeEnv) -> None:
+async def test_a_new_client_ignores_the_assignment_of_the_earlier_one(intake_env: IntakeEnv) -> None:
     reader = intake_env.intake()._reader
     assert isinstance(reader, KafkaCommandReader)
     await intake_env.send(bare(await intake_env.postgres_env.evaluation()))

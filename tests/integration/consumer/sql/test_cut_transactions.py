@@ -141,7 +141,7 @@ async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float 
 
 
 @pytest.mark.parametrize("where", ["commands.known", "evaluations.touch", "commands.save_offsets"])
-async def test_a_process_that_stood_still_in_a_transaction_finds_it_ended_and_decides_anew(
+async def test_a_process_that_stalled_in_a_transaction_finds_it_ended_and_decides_again(
     postgres_env: PostgresEnv, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """As one that was stopped: `idle_in_transaction_session_timeout` gives its locks back to the others."""
@@ -219,7 +219,7 @@ async def test_an_end_that_falls_to_a_deadlock_is_written_again(postgres_env: Po
     await everything_once(postgres_env, "EvaluationCancelAccepted", "EvaluationCancelled")
 
 
-async def test_what_a_cancelled_task_left_in_its_session_is_gone_for_the_next_one(postgres_env: PostgresEnv) -> None:
+async def test_a_session_of_a_cancelled_task_is_clean_for_the_next_one(postgres_env: PostgresEnv) -> None:
     """The pool sends no reset between two users of a session: neither transaction nor lock may outlive the first."""
     evaluation = await postgres_env.evaluation()
     locked = asyncio.Event()

@@ -24,7 +24,7 @@ async def teams_of(postgres_env: PostgresEnv, limit: int) -> Counter[str]:
     return Counter(row.team_id for row in await postgres_env.claim(limit=limit))
 
 
-async def test_one_teams_twenty_thousand_delay_nobody_else(postgres_env: PostgresEnv) -> None:
+async def test_twenty_thousand_rows_of_one_team_do_not_delay_the_others(postgres_env: PostgresEnv) -> None:
     await open_many(postgres_env, "crowd", 20_000, age=60)
     for team in ("blue", "red", "zebra"):
         await open_many(postgres_env, team, 2)
@@ -64,7 +64,7 @@ async def test_rows_of_other_clusters_are_left_to_their_own_workers(postgres_env
     assert len(await postgres_env.claim(clusters=["c2"])) == 5
 
 
-async def test_what_never_came_to_a_cluster_is_anybodys(postgres_env: PostgresEnv) -> None:
+async def test_any_worker_claims_rows_without_a_cluster(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation("created")
     await postgres_env.send(command(evaluation))
     [row] = await postgres_env.claim(clusters=[])

@@ -111,7 +111,9 @@ async def test_a_job_under_the_name_without_the_label_is_never_touched(
     assert await cluster_env.raw.count_pods(stranger.uid, "Running") == 1
 
 
-async def test_a_job_of_a_jobset_is_left_alone_and_said(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
+async def test_a_job_of_a_jobset_is_left_alone_and_reported(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
     owner = {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",

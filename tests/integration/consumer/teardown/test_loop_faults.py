@@ -34,7 +34,7 @@ def store() -> MemoryCancellations:
 
 @pytest.mark.parametrize("status", [401, 409, 410, 429, 500, 503, 504])
 @pytest.mark.parametrize("which", CALLS)
-async def test_answers_that_are_no_answer_are_asked_for_again(
+async def test_lost_answers_are_requested_again(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which, status: int
 ) -> None:
     row = await faulty.cancelled(store)
@@ -68,7 +68,7 @@ async def test_an_answer_that_does_not_come_in_time_is_survived(
     assert any(isinstance(outcome, Retry) and outcome.code == "timeout" for outcome in row.history)
 
 
-async def test_a_throttled_call_waits_as_long_as_it_was_told_to(
+async def test_a_throttled_call_waits_for_its_retry_after(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
@@ -170,7 +170,7 @@ async def test_a_job_that_vanishes_before_its_pods_is_not_taken_for_the_end(
         assert await faulty.raw.pods_of(row.job_uid or "") == []
 
 
-async def test_a_job_replaced_between_look_and_delete_is_not_touched(
+async def test_a_job_replaced_between_read_and_delete_is_not_touched(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
@@ -206,7 +206,7 @@ async def test_a_job_stuck_in_terminating_stays_open_and_names_its_pods(
     assert row.evidence.pods[0].gone_at is None
 
 
-async def test_a_thousand_stuck_jobs_hold_up_nobody(faulty: ClusterEnv, store: MemoryCancellations) -> None:
+async def test_a_thousand_stuck_jobs_do_not_delay_the_others(faulty: ClusterEnv, store: MemoryCancellations) -> None:
     stuck = [await faulty.cancelled(store, f"stuck-{n}", behaviour="stuck") for n in range(1000)]
     limits = replace(LIMITS, calls_in_flight=4)
     rules = replace(QUICK, min_poll_interval=5.0, max_poll_interval=30.0)

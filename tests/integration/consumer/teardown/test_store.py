@@ -95,7 +95,7 @@ async def test_an_intent_is_refused_once_the_lease_has_ended(postgres_env: Postg
     assert await postgres_env.store.record_intents([row]) == set()
 
 
-async def test_a_look_counts_no_error_and_an_error_is_kept_with_its_code(postgres_env: PostgresEnv) -> None:
+async def test_a_poll_counts_no_error_and_an_error_is_kept_with_its_code(postgres_env: PostgresEnv) -> None:
     await postgres_env.send(command(await postgres_env.evaluation()))
     [row] = await postgres_env.claim()
     retry = Retry(evidence=NOTHING, code="timeout", detail="no answer", retry_in=0, refused=False)
@@ -140,7 +140,7 @@ async def test_our_lease_ends_before_the_database_gives_the_row_to_another(postg
     assert row.deadline - time.monotonic() < left
 
 
-async def test_a_claim_tells_how_far_the_databases_clock_is_from_ours(postgres_env: PostgresEnv) -> None:
+async def test_a_claim_holds_the_difference_between_the_databases_clock_and_ours(postgres_env: PostgresEnv) -> None:
     wrong = PostgresCancellationStore(
         postgres_env.database,
         EVENTS,

@@ -70,7 +70,7 @@ async def test_a_failure_that_meets_a_lock_can_still_fail_later(postgres_env: Po
     assert await postgres_env.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelFailed"]
 
 
-async def test_an_evaluation_that_has_vanished_is_looked_at_ever_more_rarely(postgres_env: PostgresEnv) -> None:
+async def test_an_evaluation_that_no_longer_exists_is_tried_at_growing_intervals(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation("created")
     await postgres_env.send(command(evaluation))
     await vanish(postgres_env, evaluation)
@@ -85,7 +85,9 @@ async def test_an_evaluation_that_has_vanished_is_looked_at_ever_more_rarely(pos
     assert (stored["ended_at"], stored["last_error_code"]) == (None, "evaluation_missing")
 
 
-async def test_an_operator_may_resolve_what_has_lost_its_evaluation(postgres_env: PostgresEnv) -> None:
+async def test_an_operator_may_resolve_a_cancellation_whose_evaluation_no_longer_exists(
+    postgres_env: PostgresEnv,
+) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation))
     await vanish(postgres_env, evaluation)

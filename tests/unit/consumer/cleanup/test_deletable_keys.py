@@ -30,12 +30,12 @@ def test_an_object_in_the_folder_may_go() -> None:
 
 
 @pytest.mark.parametrize("request_key", [None, ""])
-def test_without_a_known_request_file_nothing_may_go(request_key: str | None) -> None:
+def test_without_a_known_request_file_nothing_may_be_deleted(request_key: str | None) -> None:
     assert deletable_prefix(EVALUATION, bucket="b", prefix=PREFIX, request_key=request_key) == "no_request_key"
 
 
 @pytest.mark.parametrize(("bucket", "prefix"), [(None, PREFIX), ("", PREFIX), ("b", None), ("b", "")])
-def test_without_a_place_nothing_may_go(bucket: str | None, prefix: str | None) -> None:
+def test_without_a_bucket_or_prefix_nothing_may_be_deleted(bucket: str | None, prefix: str | None) -> None:
     assert deletable_prefix(EVALUATION, bucket=bucket, prefix=prefix, request_key=REQUEST) == "no_artifacts_location"
 
 
@@ -91,7 +91,7 @@ def test_plain_keys_in_the_folder_may_go_whatever_they_are_named(rest: list[str]
 
 
 @given(st.lists(st.sampled_from(["..", ".", "a", "a\\..", "..\\b"]), min_size=1, max_size=5))
-def test_a_key_that_wanders_is_kept(rest: list[str]) -> None:
+def test_a_key_with_dot_segments_is_kept(rest: list[str]) -> None:
     why = land().why_kept(PREFIX + "/".join(rest))
     assert (why == "unsafe_key") == any(part != "a" for part in rest)
 
@@ -106,7 +106,7 @@ def test_a_key_that_wanders_is_kept(rest: list[str]) -> None:
         "/request.json",
     ],
 )
-def test_the_request_file_is_kept_however_its_key_was_written_down(written: str) -> None:
+def test_the_request_file_is_kept_in_every_notation_of_its_key(written: str) -> None:
     assert land(request_key=written).why_kept(REQUEST) == "request_file"
 
 

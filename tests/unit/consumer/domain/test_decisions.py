@@ -48,22 +48,22 @@ def test_there_is_nothing_to_cancel_where_there_is_no_evaluation() -> None:
 
 
 @pytest.mark.parametrize("status", ["created", "running", "succeeded", "cancelled"])
-def test_who_is_of_another_team_learns_nothing_whatever_the_status(status: str) -> None:
+def test_a_requester_of_another_team_learns_nothing_in_any_status(status: str) -> None:
     assert decide_command(MINE, seen(status, team="red"), NOW) == Rejected(code="forbidden")
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
-def test_what_has_completed_cannot_be_cancelled_and_says_when(status: str) -> None:
+def test_a_completed_evaluation_is_not_cancelled_and_the_rejection_says_when_it_ended(status: str) -> None:
     expected = Rejected(code="already_completed", status=status, ended_at=NOW)
     assert decide_command(MINE, seen(status), NOW) == expected
 
 
-def test_what_was_cancelled_says_by_which_cancellation() -> None:
+def test_a_cancelled_evaluation_names_its_cancellation() -> None:
     expected = Rejected(code="already_cancelled", status="cancelled", ended_at=NOW, cancellation_id=ENDED_BY)
     assert decide_command(MINE, seen("cancelled"), NOW) == expected
 
 
-def test_a_command_that_came_too_late_is_dead_whatever_the_status() -> None:
+def test_an_expired_command_is_rejected_in_any_status() -> None:
     late = Asked(team_ids=frozenset({"blue"}), expires_at=NOW)
     for status in ("running", "succeeded", "cancelled"):
         assert decide_command(late, seen(status), NOW) == Rejected(code="expired")
@@ -74,7 +74,7 @@ def test_a_command_is_alive_until_the_moment_it_expires() -> None:
     assert decide_command(in_time, seen(), NOW) == Accepted()
 
 
-def test_a_stranger_is_not_told_that_the_command_expired() -> None:
+def test_a_requester_of_another_team_does_not_learn_that_the_command_expired() -> None:
     late = Asked(team_ids=frozenset({"red"}), expires_at=NOW - timedelta(days=1))
     assert decide_command(late, seen(), NOW) == Rejected(code="forbidden")
 
@@ -93,7 +93,7 @@ teams = st.sampled_from(["blue", "red", ""])
     ),
     evaluation=st.none() | st.builds(seen, statuses, team=teams, fence=st.none() | st.just(OPEN)),
 )
-def test_only_one_who_may_ever_learns_anything_and_only_an_open_evaluation_is_ever_cancelled(
+def test_only_a_requester_with_access_learns_anything_and_only_an_open_evaluation_is_cancelled(
     asked: Asked, evaluation: EvaluationSeen | None
 ) -> None:
     decision = decide_command(asked, evaluation, NOW)

@@ -50,7 +50,7 @@ def test_the_first_command_of_a_batch_opens_and_the_next_ones_join() -> None:
     assert [m.type for m in batch.messages] == ["EvaluationCancelAccepted"]
 
 
-def test_what_a_decision_saw_is_kept_beside_it() -> None:
+def test_a_decision_is_recorded_with_the_facts_behind_it() -> None:
     evaluation = uuid4()
     batch = decided([command(evaluation), command(evaluation)], {evaluation: running()})
     first, second = batch.inbox_rows
@@ -90,7 +90,7 @@ def test_a_record_that_kafka_delivers_again_asks_for_nothing() -> None:
     assert batch.counts == {"redelivered": 1}
 
 
-def test_an_id_used_for_another_meaning_is_a_dead_letter() -> None:
+def test_an_id_used_for_a_different_command_is_a_dead_letter() -> None:
     earlier = command(id="c-1", reason="too slow")
     other = command(earlier.evaluation_id, id="c-1", reason="too dear")
     batch = DecisionBatch(EVENTS, NOW)
@@ -101,7 +101,7 @@ def test_an_id_used_for_another_meaning_is_a_dead_letter() -> None:
     assert letter.value == other.record.value if other.record else False
 
 
-def test_the_same_holds_for_two_commands_of_one_batch() -> None:
+def test_an_id_used_twice_in_one_batch_is_a_duplicate_or_a_dead_letter() -> None:
     first = command(id="c-1")
     same = command(first.evaluation_id, id="c-1")
     other = command(first.evaluation_id, id="c-1", actor="eve")
@@ -110,7 +110,7 @@ def test_the_same_holds_for_two_commands_of_one_batch() -> None:
     assert batch.counts == {"duplicate": 1, "id_reused": 1}
 
 
-def test_teams_are_no_part_of_a_meaning_since_a_new_token_may_list_them_otherwise() -> None:
+def test_teams_are_not_part_of_the_fingerprint_because_a_new_token_may_list_others() -> None:
     first = command(id="c-1", team="blue")
     again = command(first.evaluation_id, id="c-1", team="green")
     assert first.fingerprint == again.fingerprint
