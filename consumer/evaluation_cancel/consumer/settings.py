@@ -8,21 +8,17 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal, Self, TypeVar
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import SettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
 
 Loop = Literal["intake", "teardown", "cleanup", "outbox", "reconcile"]
 ALL_LOOPS: Final[tuple[Loop, ...]] = ("intake", "teardown", "cleanup", "outbox", "reconcile")
-
-S = TypeVar("S", bound=KafkaSettings)
 
 
 class ClusterSettings(BaseModel):
@@ -130,23 +126,3 @@ class ConsumerSettings(KafkaSettings):
     @property
     def cleanup_time(self) -> timedelta:
         return timedelta(seconds=self.cleanup_deadline)
-
-
-def load_settings() -> ConsumerSettings:
-    """The service's settings, or the end of the process."""
-    return read_settings(ConsumerSettings)
-
-
-def read_settings(kind: type[S]) -> S:
-    """The settings, or the end of the process with every error told at once. No value is printed: it may be secret."""
-    try:
-        return kind()
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {ENVIRONMENT_PREFIX}{'.'.join(str(part) for part in e['loc']).upper() or '(together)'}: {e['msg']}"
-            for e in error.errors(include_input=False, include_url=False)
-        )
-    except SettingsError as error:
-        problems = f"  {ENVIRONMENT_PREFIX}*: {error}; lists and maps are JSON"
-    print(f"The settings are not usable:\n{problems}", file=sys.stderr)  # noqa: T201  # no logs yet
-    raise SystemExit(2)

@@ -3,13 +3,14 @@
 Settings of one side only stand with that side: producer/settings.py, consumer/settings.py.
 """
 
+import sys
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 from aiokafka.conn import collect_hosts
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from evaluation_cancel.schemas.topics import Topics
 
@@ -102,3 +103,26 @@ class KafkaSettings(BaseSettings):
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+_Settings = TypeVar("_Settings", bound=KafkaSettings)
+
+
+def load_settings(settings_class: type[_Settings]) -> _Settings:
+    """Read the settings from the environment.
+
+    Prints every error on standard error, without the value, which may be secret, and exits with 2.
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_input=False, include_url=False)]
+    except SettingsError as error:
+        problems = [f"{ENVIRONMENT_PREFIX}*: {error}; lists and maps are JSON"]
+    print("The settings are not usable:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
+    raise SystemExit(2)
+
+
+def _problem(path: tuple[int | str, ...], message: str) -> str:
+    """An empty path means that several settings contradict each other."""
+    return f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, path)).upper()}: {message}" if path else message
