@@ -14,10 +14,9 @@ from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
 from evaluation_cancel.consumer.s3 import connect as s3_connection
 from evaluation_cancel.consumer.s3.artifacts import S3Artifacts
-from tests.integration.deploy.kubernetes.conftest import session_of
 from tests.support.consumer.cluster_env import ClusterEnv
 from tests.support.consumer.objects import access
-from tests.support.kubernetes.raw import Raw
+from tests.support.kubernetes.raw import Raw, session_of
 
 
 @pytest.fixture

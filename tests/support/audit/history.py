@@ -27,11 +27,10 @@ from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope
 from evaluation_cancel.schemas.identifiers import uuid7
 from evaluation_cancel.schemas.topics import Topics
 from evaluation_cancel.schemas.wire.codec import encode_command
-from tests.integration.deploy.kubernetes.conftest import session_of
 from tests.support.consumer.cluster_env import CLUSTER, labelled
 from tests.support.environment import unique
 from tests.support.fakes.audit import MemoryStore
-from tests.support.kubernetes.raw import Raw
+from tests.support.kubernetes.raw import Raw, session_of
 from tests.support.schemas.odd_records import send_batch
 from tests.support.waiting import until
 

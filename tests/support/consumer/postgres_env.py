@@ -20,6 +20,12 @@ from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from tests.support.consumer.commands import EVENTS
 
 LEASE = timedelta(seconds=30)
+_OPEN_MANY = """
+INSERT INTO evaluation_cancel.cancellations (id, evaluation_id, team_id, command_source, command_id, actor_kind,
+    actor_id, status_before, cluster, accepted_at, next_attempt_at)
+SELECT gen_random_uuid(), gen_random_uuid(), $1, 's', n::text, 'user', 'u', 'running', $3, now() - $4::interval,
+    now() - $4::interval FROM generate_series(1, $2) n
+"""
 
 
 class PostgresEnv:
@@ -100,6 +106,11 @@ class PostgresEnv:
             "SELECT type FROM evaluation_cancel.messages WHERE evaluation_id = $1 ORDER BY id", evaluation
         )
         return [row["type"] for row in rows]
+
+
+async def open_many(postgres_env: PostgresEnv, team: str, count: int, *, cluster: str = "c1", age: int = 0) -> None:
+    """Insert `count` open cancellations of a team, due since `age` seconds."""
+    await postgres_env.admin.execute(_OPEN_MANY, team, count, cluster, timedelta(seconds=age))
 
 
 async def raise_at(postgres_env: PostgresEnv, evaluation: UUID) -> None:
