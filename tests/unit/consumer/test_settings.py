@@ -12,7 +12,7 @@ def test_the_defaults_are_usable() -> None:
     assert settings.clusters == {}
 
 
-def test_every_error_is_told_at_once_by_the_name_of_its_variable_and_without_its_value(
+def test_every_error_is_printed_with_its_variable_and_without_its_value(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EVALUATION_CANCEL_INTAKE_BATCH", "s3cret")
@@ -20,26 +20,26 @@ def test_every_error_is_told_at_once_by_the_name_of_its_variable_and_without_its
     monkeypatch.setenv("EVALUATION_CANCEL_CLUSTERS", '{"a": {"unknown": "s3cret"}}')
     with pytest.raises(SystemExit) as end:
         load_settings(ConsumerSettings)
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert end.value.code == 2
     for name in ("INTAKE_BATCH", "HTTP_PORT", "CLUSTERS.A.UNKNOWN"):
-        assert f"EVALUATION_CANCEL_{name}" in told
-    assert "s3cret" not in told
+        assert f"EVALUATION_CANCEL_{name}" in printed
+    assert "s3cret" not in printed
 
 
-def test_a_list_that_is_no_json_is_told_like_any_other_error(
+def test_a_list_that_is_not_json_is_printed_like_any_other_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EVALUATION_CANCEL_CLUSTERS", "s3cret")
     with pytest.raises(SystemExit) as end:
         load_settings(ConsumerSettings)
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert end.value.code == 2
-    assert "clusters" in told.lower()
-    assert "s3cret" not in told
+    assert "clusters" in printed.lower()
+    assert "s3cret" not in printed
 
 
-def test_no_secret_is_in_what_settings_show_of_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_representation_of_settings_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVALUATION_CANCEL_POSTGRES_DSN", "postgresql://user:s3cret@host/db")
     monkeypatch.setenv("EVALUATION_CANCEL_KAFKA_SASL_PASSWORD", "s3cret")
     settings = load_settings(ConsumerSettings)

@@ -1,4 +1,4 @@
-"""The operator's command line, run as a process of its own."""
+"""The operator's commands, run as processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def cli(postgres_env: PostgresEnv, *arguments: str, **environment: str) ->
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def test_status_tells_all_that_is_known_as_json_and_as_tables(postgres_env: PostgresEnv) -> None:
+async def test_status_prints_all_rows_of_an_evaluation_as_json_and_as_tables(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.cancelled(command(evaluation, reason="wrong model"))
     code, out, _ = await cli(postgres_env, "status", str(evaluation), "--json")
@@ -62,7 +62,7 @@ async def test_stuck_lists_open_cancellations_with_their_last_error(postgres_env
     assert (code, json.loads(out)) == (0, [])
 
 
-async def test_resolve_closes_with_a_reason_and_says_when_there_is_nothing_to_close(postgres_env: PostgresEnv) -> None:
+async def test_resolve_closes_an_open_cancellation_and_fails_without_one(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     arguments = ("resolve", str(evaluation), "--reason", "cluster is gone", "--operator", "olga")
     code, _, err = await cli(postgres_env, *arguments)
@@ -82,7 +82,7 @@ async def test_an_outage_of_postgres_is_one_sentence_and_no_traceback(postgres_e
         assert "postgres_unavailable" in err, arguments
 
 
-async def test_what_postgres_or_kafka_refuses_an_upgrade_is_one_sentence_and_no_traceback(
+async def test_a_refusal_of_postgres_or_kafka_is_one_sentence_and_no_traceback(
     postgres_env: PostgresEnv, empty_database: str
 ) -> None:
     elsewhere = {
@@ -104,7 +104,7 @@ async def test_what_postgres_or_kafka_refuses_an_upgrade_is_one_sentence_and_no_
 
 
 @pytest.mark.real
-async def test_migrate_creates_topics_that_are_missing_and_leaves_the_others(
+async def test_migrate_creates_missing_topics_and_leaves_the_others(
     postgres_env: PostgresEnv, environment: Stack, topics: Topics
 ) -> None:
     settings = {
@@ -118,7 +118,7 @@ async def test_migrate_creates_topics_that_are_missing_and_leaves_the_others(
     assert (code, "nothing, all topics existed" in out) == (0, True)
 
 
-async def test_unknown_loops_and_clusters_are_refused_by_name(postgres_env: PostgresEnv) -> None:
+async def test_unknown_loops_and_clusters_are_refused_with_their_name(postgres_env: PostgresEnv) -> None:
     code, _, err = await cli(postgres_env, "run", "--loops", "intake,teadown")
     assert (code, "teadown" in err) == (2, True)
     code, _, err = await cli(postgres_env, "run", "--cluster", "mars")
