@@ -9,13 +9,12 @@ import json
 import logging
 import sys
 from contextlib import AsyncExitStack
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import structlog
 import typer
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 
 from evaluation_cancel.producer import logs
@@ -34,12 +33,10 @@ from evaluation_cancel.producer.publisher import Publisher
 from evaluation_cancel.producer.settings import ProducerSettings
 from evaluation_cancel.schemas.commands import RequestedBy
 from evaluation_cancel.schemas.identifiers import uuid7
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, load_settings
 from evaluation_cancel.schemas.wire import headers_decoder
 
-USAGE_ERROR = 2
 NOT_KNOWN = 3
-Settings = TypeVar("Settings", bound=ProducerSettings)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -92,7 +89,7 @@ def cancel(
         http_wish = HttpWish(reason=reason, cleanup_artifacts=cleanup)
         asyncio.run(_cancel_over_http(url, token, rows, http_wish, as_json=as_json, wait_seconds=wait_seconds))
         raise typer.Exit(exit_code(rows, waited=wait))
-    settings = _settings(ProducerSettings)
+    settings = load_settings(ProducerSettings)
     wish = Wish(
         requested_by=_actor(user, service, team),
         reason=reason,
@@ -102,7 +99,7 @@ def cancel(
     try:
         asyncio.run(_cancel(settings, rows, wish, as_json=as_json, wait_seconds=wait_seconds))
     except KafkaUnreachable as error:
-        _explain(str(error))
+        typer.echo(str(error), err=True)
         raise typer.Exit(NOT_KNOWN) from None
     raise typer.Exit(exit_code(rows, waited=wait))
 
@@ -113,7 +110,7 @@ def serve() -> None:
     from evaluation_cancel.producer import app as service  # noqa: PLC0415  # needs the extra `http`, which the other commands do not
     from evaluation_cancel.producer.endpoint.settings import EndpointSettings  # noqa: PLC0415
 
-    settings = _settings(EndpointSettings)
+    settings = load_settings(EndpointSettings)
     logs.configure(settings.endpoint_log_level)
     _use_uvloop()
     asyncio.run(service.run(settings))
@@ -177,19 +174,6 @@ def _follower(settings: ProducerSettings) -> OutcomeFollower:
     )
 
 
-def _settings(kind: type[Settings]) -> Settings:
-    try:
-        return kind()
-    except SettingsError as unreadable:
-        _explain(str(unreadable))
-        raise typer.Exit(USAGE_ERROR) from None
-    except ValidationError as errors:
-        for error in errors.errors(include_url=False):
-            name = "_".join(str(part) for part in error["loc"])
-            _explain(f"{ENVIRONMENT_PREFIX}{name.upper()}: {error['msg']}" if name else error["msg"])
-        raise typer.Exit(USAGE_ERROR) from None
-
-
 def _actor(user: str | None, service: str | None, teams: list[str] | None) -> RequestedBy:
     try:
         if service is not None:
@@ -198,10 +182,6 @@ def _actor(user: str | None, service: str | None, teams: list[str] | None) -> Re
     except ValidationError as errors:
         first = errors.errors()[0]
         raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from None
-
-
-def _explain(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _use_uvloop() -> None:

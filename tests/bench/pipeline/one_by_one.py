@@ -20,10 +20,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand, received
 from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, decide_command
 from evaluation_cancel.consumer.domain.messages import Message, pack_headers
-from evaluation_cancel.consumer.settings import ConsumerSettings, load_settings
+from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.wiring import outcome_events
 from evaluation_cancel.schemas.events import Evidence
 from evaluation_cancel.schemas.identifiers import uuid7
+from evaluation_cancel.schemas.kafka_settings import load_settings
 from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
 from tests.bench.kubernetes.instant_jobs import InstantJobs
 from tests.bench.pipeline import one_by_one_sql as sql
@@ -110,4 +111,4 @@ async def run(settings: ConsumerSettings, begun_file: str) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(load_settings(), sys.argv[1]))
+        runner.run(run(load_settings(ConsumerSettings), sys.argv[1]))

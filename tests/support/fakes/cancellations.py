@@ -1,6 +1,6 @@
-"""The teardown's store in memory, with the rules of the real one: leases, attempt numbers, intents, waking.
+"""The teardown's store in memory, with the rules of the real store: leases, attempt numbers, intents, waking.
 
-`Flaky` wraps any store and fails calls, before or after performing them, as a database does whose connection breaks.
+`Flaky` wraps any store and fails calls before or after performing them, as a broken connection does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CALL_MARGIN = 10.0
 
 @dataclass(kw_only=True)
 class Stored:
-    """One row; `ended` is set once, and `history` has every outcome that was accepted."""
+    """One row. `ended` is set once; `history` has all outcomes that the store accepted."""
 
     id: UUID = field(default_factory=uuid4)
     evaluation_id: UUID = field(default_factory=uuid4)
@@ -122,7 +122,7 @@ class MemoryCancellations:
 
 
 class Flaky:
-    """Fails about `share` of the calls of a store; half of those after performing them."""
+    """Fails about `share` of the calls of a store, half of them after performing the call."""
 
     def __init__(self, store: CancellationStore, *, share: float, seed: int) -> None:
         self._store = store

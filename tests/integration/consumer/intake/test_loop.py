@@ -23,8 +23,8 @@ from evaluation_cancel.consumer.sql import commands
 from evaluation_cancel.schemas.topics import Topics
 from tests.support.consumer.postgres_env import PostgresEnv, raise_at
 from tests.support.schemas.odd_records import send_batch
+from tests.support.schemas.undecodable import UNDECODABLE
 from tests.support.waiting import until
-from tests.unit.schemas.wire.test_decoding_traps import TRAPS
 
 
 class IntakeEnv:
@@ -108,7 +108,7 @@ async def intake_env(environment: Stack, topics: Topics, postgres_env: PostgresE
 
 async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is_decided(intake_env: IntakeEnv) -> None:
     postgres_env = intake_env.postgres_env
-    traps = {name: (trap, code) for name, (trap, code, _) in TRAPS.items() if trap.key is None}
+    traps = {name: (trap, code) for name, (trap, code, _) in UNDECODABLE.items() if trap.key is None}
     good = [await postgres_env.evaluation() for _ in traps]
     for (trap, _), evaluation in zip(traps.values(), good, strict=True):
         odd = [(name, value) for name, value in trap.headers]

@@ -1,23 +1,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from uuid import UUID
 
 from evaluation_cancel.consumer.domain.cancellations import StillStopping, TeardownEvidence
 from tests.support.consumer.commands import command
-from tests.support.consumer.postgres_env import PostgresEnv
-
-BULK = """
-INSERT INTO evaluation_cancel.cancellations (id, evaluation_id, team_id, command_source, command_id, actor_kind,
-    actor_id, status_before, cluster, accepted_at, next_attempt_at)
-SELECT gen_random_uuid(), gen_random_uuid(), $1, 's', n::text, 'user', 'u', 'running', $3, now() - $4::interval,
-    now() - $4::interval FROM generate_series(1, $2) n
-"""
-
-
-async def open_many(postgres_env: PostgresEnv, team: str, count: int, *, cluster: str = "c1", age: int = 0) -> None:
-    await postgres_env.admin.execute(BULK, team, count, cluster, timedelta(seconds=age))
+from tests.support.consumer.postgres_env import PostgresEnv, open_many
 
 
 async def teams_of(postgres_env: PostgresEnv, limit: int) -> Counter[str]:

@@ -13,7 +13,7 @@ import pytest
 from deploy.local.kubernetes_simulated import Simulator, Which
 from evaluation_cancel.consumer.domain.cancellations import Retry, StillStopping
 from evaluation_cancel.consumer.kubernetes.port import Job
-from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, ClusterEnv, ended, failed, gone, labelled
+from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_POLLS, ClusterEnv, ended, failed, gone, labelled
 from tests.support.fakes.cancellations import MemoryCancellations
 from tests.support.fakes.jobs import MemoryJobs
 from tests.support.waiting import until
@@ -133,7 +133,7 @@ async def test_an_api_server_that_goes_and_comes_back_delays_and_loses_nothing(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     rows = [await faulty.cancelled(store, f"job-{n}", ends_after="1") for n in range(5)]
-    slow_backoff = replace(SLOW_LOOKS, backoff_base=600.0, backoff_cap=600.0)
+    slow_backoff = replace(SLOW_POLLS, backoff_base=600.0, backoff_cap=600.0)
     async with faulty.teardown(store, rules=replace(slow_backoff, refusal_patience=0.1)):
         await until(lambda: all(row.history for row in rows), "all deletes were sent")
         await simulator.stop()
@@ -164,7 +164,7 @@ async def test_a_job_that_vanishes_before_its_pods_is_not_taken_for_the_end(
 ) -> None:
     simulator.jobs_go_before_their_pods(60.0)
     row = await faulty.cancelled(store, ends_after="1")
-    async with faulty.teardown(store, rules=SLOW_LOOKS):
+    async with faulty.teardown(store, rules=SLOW_POLLS):
         await faulty.raw.until(lambda: faulty.raw.is_gone(f"{faulty.raw.jobs}/job"))
         await gone(row)
         assert await faulty.raw.pods_of(row.job_uid or "") == []
@@ -225,7 +225,7 @@ async def test_a_cluster_that_is_away_holds_up_no_other(faulty: ClusterEnv, simu
     away = [store.add(faulty.row(cluster="away", job_name=f"x-{n}", job_uid="u")) for n in range(500)]
     row = await faulty.cancelled(store)
     slow = Hanging()
-    async with faulty.teardown(store, rules=SLOW_LOOKS, more={"away": slow}):
+    async with faulty.teardown(store, rules=SLOW_POLLS, more={"away": slow}):
         await gone(row)
     assert slow.calls
     assert all(each.ended is None for each in away)

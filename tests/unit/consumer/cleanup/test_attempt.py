@@ -153,7 +153,7 @@ async def test_counts_continue_those_of_earlier_attempts() -> None:
 
 async def test_uploads_of_the_folder_are_aborted_and_no_others() -> None:
     artifacts = some()
-    artifacts.uploads_under_way = [
+    artifacts.open_uploads = [
         Upload(key=f"{PREFIX}big", upload_id="1"),
         Upload(key=NEIGHBOUR, upload_id="2"),
         Upload(key=REQUEST, upload_id="3"),
@@ -169,7 +169,7 @@ async def test_uploads_of_the_folder_are_aborted_and_no_others() -> None:
 @pytest.mark.parametrize("verb", ["uploads", "abort"])
 async def test_objects_are_deleted_even_if_uploads_may_not_be_listed_or_aborted(verb: str, fault: Exception) -> None:
     artifacts = some()
-    artifacts.uploads_under_way = [Upload(key=f"{PREFIX}big", upload_id="1")]
+    artifacts.open_uploads = [Upload(key=f"{PREFIX}big", upload_id="1")]
     artifacts.faults = {verb: [fault]}
     outcome = await cleaned(row(), artifacts)
     assert isinstance(outcome, Cleaned)
