@@ -30,7 +30,7 @@ from evaluation_cancel.consumer.maintenance.late_jobs import LateJobs
 from evaluation_cancel.consumer.maintenance.sweep import Reconcile, SweepLimits
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.outbox.relay import Relay, RelayLimits
-from evaluation_cancel.consumer.runtime.supervisor import Loop as RunningLoop
+from evaluation_cancel.consumer.runtime.loop import Loop as RunningLoop
 from evaluation_cancel.consumer.s3 import connect as s3_connection
 from evaluation_cancel.consumer.s3.connect import S3Access
 from evaluation_cancel.consumer.settings import ConsumerSettings

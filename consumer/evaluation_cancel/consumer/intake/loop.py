@@ -7,7 +7,6 @@ stored, becomes a dead letter in the same way as a command becomes a decision. H
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from evaluation_cancel.consumer.domain.messages import Message
 from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
 from evaluation_cancel.consumer.runtime.backoff import Backoff
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
+from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, decode_command
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class CommandReader(Protocol):
         """Leaves the group, within a deadline."""
 
 
-class Intake:
+class Intake(Loop):
     """The loop. `run` ends after `stop`, or raises when the reader is beyond repair: make a new one then."""
 
     def __init__(
@@ -61,6 +61,7 @@ class Intake:
         """`decided` is told of every batch (what came of it, how many records), to wake others and to count; `roomy`
         is awaited after a batch of which some have to wait for their teardown.
         """
+        super().__init__()
         self._reader = reader
         self._decide = decide
         self._events = events
@@ -68,27 +69,20 @@ class Intake:
         self._accept_bare = accept_bare
         self._decided = decided
         self._roomy = roomy
-        self._stopping = False
         self._throttle = LogThrottle()
-        self.progressed_at = time.monotonic()
-        """When a read or a batch last went through, for the health check."""
-
-    def stop(self) -> None:
-        """Reads no more; `run` returns when the batch in hand is committed."""
-        self._stopping = True
 
     async def run(self) -> None:
-        pauses = Backoff()
+        backoff = Backoff()
         await self._reader.start()
         try:
-            while not self._stopping:
+            while self.next_round():
                 try:
                     records, next_offsets = await self._reader.read()
                 except TemporaryError as error:
-                    await pauses.after(error, "Commands wait: where to read on is not known.", action="intake_retry")
+                    await backoff.sleep(error, "Commands wait: where to read on is not known.", action="intake_retry")
                     continue
-                pauses.over()
-                self.progressed_at = time.monotonic()
+                backoff.reset()
+                self.progressed()
                 if records:
                     await self._handle(records, next_offsets)
         finally:
@@ -114,40 +108,37 @@ class Intake:
                 envelope, command = decode_command(record, accept_bare=self._accept_bare)
             except UndecodableRecord as error:
                 dead_letters.append(self._events.dead_letter(record, error))
-                self._tell_dead_letter(error)
+                self._log_dead_letter(error)
             else:
                 commands.append(received(record, envelope, command, self._every_team_sources.__contains__))
         return commands, dead_letters
 
-    def _tell_dead_letter(self, error: UndecodableRecord) -> None:
-        suppressed = self._throttle.allow(
-            "dead_letter"
-        )  # a stranger may send them by the thousand; each is in its topic
-        if suppressed is not None:
-            _log.warning(
-                "A record that is no command becomes a dead letter.",
-                action="dead_letter",
-                code=error.code,
-                field=error.field,
-                problem=error.problem,
-                topic=error.topic,
-                partition=error.partition,
-                offset=error.offset,
-                suppressed=suppressed,
-            )
+    def _log_dead_letter(self, error: UndecodableRecord) -> None:
+        self._throttle.log(  # any producer may send thousands; each one is in the dead letter topic
+            _log,
+            "dead_letter",
+            "A record that is no command becomes a dead letter.",
+            action="dead_letter",
+            code=error.code,
+            field=error.field,
+            problem=error.problem,
+            topic=error.topic,
+            partition=error.partition,
+            offset=error.offset,
+        )
 
     async def _until_recorded(self, batch: Batch) -> Decided | None:
         """Repeats through any outage. None: asked to stop meanwhile, nothing was recorded."""
-        pauses = Backoff()
+        backoff = Backoff()
         while True:
             try:
                 decided = await self._record(batch)
             except TemporaryError as error:
                 if self._stopping:
                     return None
-                await pauses.after(error, "Commands wait: they cannot be recorded.", action="intake_retry")
+                await backoff.sleep(error, "Commands wait: they cannot be recorded.", action="intake_retry")
             else:
-                self.progressed_at = time.monotonic()
+                self.progressed()
                 return decided
 
     async def _record(self, batch: Batch) -> Decided:

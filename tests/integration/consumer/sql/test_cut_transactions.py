@@ -55,7 +55,7 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
 async def finished(postgres_env: PostgresEnv, rows: Sequence[ClaimedCancellation]) -> None:
     """As the teardown writes outcomes: again and again until it is done."""
     finisher: BatchCompleter[ClaimedCancellation, Outcome] = BatchCompleter(
-        postgres_env.store.finish_cancellations, lambda _batch: None, instead=cast("Any", None), what="cancellations"
+        postgres_env.store.finish_cancellations, lambda _batch: None, instead=cast("Any", None), table="cancellations"
     )
     for row in rows:
         finisher.put(row, Gone(evidence=TeardownEvidence(job="uid-1")))
