@@ -38,20 +38,20 @@ class SweepLimits:
 
 
 class Reconcile(Loop):
-    """The loop; `decided` is told of left-over commands as intake tells of new ones."""
+    """The loop. `on_decided` is called after undecided commands were decided, as in intake."""
 
     def __init__(
         self,
         *,
         database: Database,
         decide: Decide,
-        decided: Callable[[Decided, int], None],
+        on_decided: Callable[[Decided, int], None],
         limits: SweepLimits | None = None,
     ) -> None:
         super().__init__()
         self._database = database
         self._decide = decide
-        self._decided = decided
+        self._on_decided = on_decided
         self._limits = limits or SweepLimits()
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ class Reconcile(Loop):
     async def _decide_left_over(self) -> None:
         decided = await self._decide.left_over(self._limits.batch)
         if decided.counts:
-            self._decided(decided, 0)
+            self._on_decided(decided, 0)
 
     async def _log_unclaimed(self) -> bool:
         async with self._database.connection() as tx:

@@ -46,8 +46,8 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
         events=EVENTS,
         every_team_sources=frozenset(),
         accept_bare=True,
-        decided=lambda _decided, _records: None,
-        roomy=postgres_env.handover.roomy,
+        on_decided=lambda _decided, _records: None,
+        wait_for_capacity=postgres_env.handover.roomy,
     )
     assert await intake._until_recorded(Batch(commands=batch, next_offsets=[("commands", 0, 7)])) is not None
 
