@@ -13,7 +13,7 @@ from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.migrations import version
 from evaluation_cancel.consumer.runtime.health import HealthServer
-from evaluation_cancel.consumer.runtime.supervisor import Loop as RunningLoop
+from evaluation_cancel.consumer.runtime.loop import Loop as RunningLoop
 from evaluation_cancel.consumer.runtime.supervisor import Supervisor
 from evaluation_cancel.consumer.settings import ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql import reads
@@ -32,7 +32,7 @@ async def service(
         opened = await stack.enter_async_context(database(settings))
         parts = Wiring(settings, opened, metrics)
         running = await _loops(parts, settings, loops, clusters, stack)
-        supervisor = Supervisor(running, restarted=metrics.restarted)
+        supervisor = Supervisor(running, on_restarted=metrics.restarted)
         health = HealthServer(
             host=settings.http_host,
             port=settings.http_port,

@@ -30,7 +30,7 @@ from evaluation_cancel.consumer.maintenance.late_jobs import LateJobs
 from evaluation_cancel.consumer.maintenance.sweep import Reconcile, SweepLimits
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.outbox.relay import Relay, RelayLimits
-from evaluation_cancel.consumer.runtime.supervisor import Loop as RunningLoop
+from evaluation_cancel.consumer.runtime.loop import Loop as RunningLoop
 from evaluation_cancel.consumer.s3 import connect as s3_connection
 from evaluation_cancel.consumer.s3.connect import S3Access
 from evaluation_cancel.consumer.settings import ConsumerSettings
@@ -116,18 +116,24 @@ class Wiring:
             events=self._events,
             every_team_sources=settings.every_team_sources,
             accept_bare=settings.accept_bare,
-            decided=self.decided,
-            roomy=self._handover.roomy,
+            on_decided=self.decided,
+            wait_for_capacity=self._handover.roomy,
         )
 
     def teardown(self, clusters: Mapping[str, Jobs], sightings: Mapping[str, WatchCache]) -> Teardown:
         settings = self._settings
+        rules = TeardownRules(
+            job_create_grace=settings.job_create_grace,
+            refusal_patience=settings.refusal_patience,
+            controller_uid_label=settings.controller_uid_label,
+        )
         store = PostgresCancellationStore(
             self._database,
             self._events,
             call_margin=timedelta(seconds=settings.call_timeout),
             cleanup_deadline=settings.cleanup_time,
             on_ended=self.ended,
+            rules=rules,
         )
         self._claims = store
         teardown = Teardown(
@@ -135,11 +141,7 @@ class Wiring:
             clusters=clusters,
             sightings=sightings,
             worker=settings.worker,
-            rules=TeardownRules(
-                job_create_grace=settings.job_create_grace,
-                refusal_patience=settings.refusal_patience,
-                controller_uid_label=settings.controller_uid_label,
-            ),
+            rules=rules,
             limits=TeardownLimits(
                 calls_in_flight=settings.calls_in_flight, lease=timedelta(seconds=settings.teardown_lease)
             ),
@@ -206,7 +208,7 @@ class Wiring:
 
     def reconcile(self) -> Reconcile:
         limits = SweepLimits(inbox_days=self._settings.inbox_days, outbox_days=self._settings.outbox_days)
-        return Reconcile(database=self._database, decide=self._decide, decided=self.decided, limits=limits)
+        return Reconcile(database=self._database, decide=self._decide, on_decided=self.decided, limits=limits)
 
 
 async def connect_clusters(

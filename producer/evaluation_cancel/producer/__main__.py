@@ -76,16 +76,13 @@ def cancel(
 
     1: some were refused or failed. 2: wrong usage. 3: of some it is not known.
     """
-    if user is not None and service is not None:
-        raise typer.BadParameter("give --user or --service, not both")
-    if command_id is not None and len(set(evaluation_ids)) > 1:
-        raise typer.BadParameter("--command-id names one command; give one evaluation")
     distinct = dict.fromkeys(evaluation_ids)
+    _check_actor(user, service, over_http=url is not None)
+    if command_id is not None and len(distinct) > 1:
+        raise typer.BadParameter("--command-id names one command; give one evaluation")
     rows = [Progress(evaluation_id=each, command_id=command_id or str(uuid7())) for each in distinct]
     wait_seconds = timeout if wait else None
     if url is not None:
-        if user is not None or service is not None:
-            raise typer.BadParameter("with --url the token says who asks; --user and --service have no meaning")
         http_wish = HttpWish(reason=reason, cleanup_artifacts=cleanup)
         asyncio.run(_cancel_over_http(url, token, rows, http_wish, as_json=as_json, wait_seconds=wait_seconds))
         raise typer.Exit(exit_code(rows, waited=wait))
@@ -104,10 +101,18 @@ def cancel(
     raise typer.Exit(exit_code(rows, waited=wait))
 
 
+def _check_actor(user: str | None, service: str | None, *, over_http: bool) -> None:
+    """Raises `BadParameter` for options that contradict each other."""
+    if user is not None and service is not None:
+        raise typer.BadParameter("give --user or --service, not both")
+    if over_http and (user is not None or service is not None):
+        raise typer.BadParameter("with --url the token names the caller; --user and --service have no meaning")
+
+
 @app.command()
 def serve() -> None:
     """Serve the HTTP endpoint until SIGTERM or Ctrl-C. Its settings: EVALUATION_CANCEL_ENDPOINT_…"""
-    from evaluation_cancel.producer import app as service  # noqa: PLC0415  # needs the extra `http`, which the other commands do not
+    from evaluation_cancel.producer import app as service  # noqa: PLC0415  # needs the extra `http`
     from evaluation_cancel.producer.endpoint.settings import EndpointSettings  # noqa: PLC0415
 
     settings = load_settings(EndpointSettings)

@@ -19,7 +19,8 @@ from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
-from evaluation_cancel.consumer.runtime.supervisor import Loop, Supervisor
+from evaluation_cancel.consumer.runtime.loop import Loop
+from evaluation_cancel.consumer.runtime.supervisor import Supervisor
 from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.consumer.wiring import Wiring
@@ -41,7 +42,7 @@ async def serve(settings: ConsumerSettings, begun_file: str) -> None:
             ("teardown", parts.teardown({CLUSTER: InstantJobs()}, {CLUSTER: WatchCache()})),
             ("outbox", parts.outbox(stack)),
         ]
-        supervisor = Supervisor(loops, restarted=metrics.restarted)
+        supervisor = Supervisor(loops, on_restarted=metrics.restarted)
         write(begun_file, str(time.time()))
         supervisor.start()
         await stopped.wait()

@@ -7,7 +7,6 @@ fail the cancellation, which is over by now. The loop is in `loop.py`.
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,10 +24,12 @@ from evaluation_cancel.consumer.domain.cleanups import (
     RetryCleanup,
 )
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError, scrub
+from evaluation_cancel.consumer.runtime.backoff import jittered_delay
 from evaluation_cancel.consumer.s3.port import MOST_KEYS, Artifacts, StoredObject
 
 _PASSES = 5
 _MOST_FAILURES = 10_000
+_BACKOFF_BASE = 2.0
 _BACKOFF_CAP = 300.0
 
 
@@ -181,6 +182,5 @@ class _Sweep:
 
 
 def retry_pause(errors: int, retry_after: float | None = None) -> float:
-    """Full jitter under an exponential cap, and never sooner than the store asked for."""
-    longest = min(_BACKOFF_CAP, 2.0 ** min(errors + 1, 30))
-    return max(random.uniform(longest / 20, longest), retry_after or 0.0)  # noqa: S311  # jitter, not a secret
+    """Seconds until the next attempt, never less than the store's `retry_after`."""
+    return max(jittered_delay(errors, base=_BACKOFF_BASE, cap=_BACKOFF_CAP, least_share=0.05), retry_after or 0.0)

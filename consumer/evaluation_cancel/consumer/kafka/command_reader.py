@@ -17,6 +17,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.runtime.backoff import Backoff
+from evaluation_cancel.consumer.runtime.nudge import wait_at_most
 from evaluation_cancel.schemas.wire.codec import RawRecord
 from evaluation_cancel.schemas.wire.headers_decoder import install
 
@@ -55,7 +56,7 @@ class KafkaCommandReader:
     async def start(self) -> None:
         """Joins the group; waits for the broker for as long as it takes."""
         install()
-        pauses = Backoff()
+        backoff = Backoff()
         while True:
             self._assignment = _Assignment()  # what an earlier client was assigned means nothing to this one
             self._client = self._new_client()
@@ -64,7 +65,7 @@ class KafkaCommandReader:
             except KafkaConnectionError as error:
                 await self._stop_client()
                 failure = TemporaryError("kafka_unavailable", str(error))
-                await pauses.after(failure, "Kafka cannot be reached.", action="kafka_unavailable")
+                await backoff.sleep(failure, "Kafka cannot be reached.", action="kafka_unavailable")
             else:
                 self._client.subscribe([self._topic], listener=self._assignment)
                 return
@@ -87,7 +88,7 @@ class KafkaCommandReader:
 
     async def read(self) -> tuple[Sequence[RawRecord], Mapping[tuple[str, int], int]]:
         client = self._running()
-        self._assignment.nothing_in_hand.set()
+        self._assignment.nothing_in_flight.set()
         fetched = await client.getmany(timeout_ms=self._poll_ms, max_records=self._batch)
         try:
             new = await self._go_to_positions()
@@ -103,7 +104,7 @@ class KafkaCommandReader:
             records += [RawRecord.of(m) for m in messages]
             next_offsets[partition.topic, partition.partition] = messages[-1].offset + 1
         if records:
-            self._assignment.nothing_in_hand.clear()
+            self._assignment.nothing_in_flight.clear()
         return records, next_offsets
 
     async def _go_to_positions(self) -> set[TopicPartition]:
@@ -148,10 +149,10 @@ class KafkaCommandReader:
             detail = str(error) or type(error).__name__
             _log.warning("Kafka did not take the offsets; they are in Postgres.", action="commit_failed", detail=detail)
         finally:
-            self._assignment.nothing_in_hand.set()
+            self._assignment.nothing_in_flight.set()
 
     async def stop(self) -> None:
-        self._assignment.nothing_in_hand.set()
+        self._assignment.nothing_in_flight.set()
         await self._stop_client()
 
     async def _stop_client(self) -> None:
@@ -171,19 +172,17 @@ class KafkaCommandReader:
 
 
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Notes what was assigned; lets a batch in hand be committed before its partitions go."""
+    """Notes what was assigned; lets a batch in flight be committed before its partitions are revoked."""
 
     def __init__(self) -> None:
         self.new: set[TopicPartition] = set()
-        self.nothing_in_hand = asyncio.Event()
-        """Set while no batch is in hand."""
-        self.nothing_in_hand.set()
+        self.nothing_in_flight = asyncio.Event()
+        """Set while no batch is in flight."""
+        self.nothing_in_flight.set()
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         self.new -= set(revoked)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CALL_TIMEOUT):
-                await self.nothing_in_hand.wait()
+        await wait_at_most(self.nothing_in_flight, _CALL_TIMEOUT)
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         self.new |= set(assigned)

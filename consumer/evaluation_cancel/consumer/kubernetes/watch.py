@@ -8,8 +8,7 @@ many running evaluations costs little. What it saw is kept in `watch_cache.py`.
 from __future__ import annotations
 
 import asyncio
-import random
-import time
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -32,6 +31,8 @@ from evaluation_cancel.consumer.kubernetes.client import (
 from evaluation_cancel.consumer.kubernetes.jobs import list_page
 from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, OnChange
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
+from evaluation_cancel.consumer.runtime.backoff import jittered_delay
+from evaluation_cancel.consumer.runtime.loop import Loop
 
 _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
 _FIRST_PAUSE = 0.5
@@ -109,7 +110,7 @@ class ClusterWatch:
                 self._tell(feed, error, faults)
                 if not isinstance(error, TemporaryError):
                     feed.version = ""
-                await asyncio.sleep(_pause(faults))
+                await asyncio.sleep(jittered_delay(faults, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE, least_share=0.5))
             else:
                 faults = 0
 
@@ -233,34 +234,31 @@ def _job_of(metadata: dict[str, Any]) -> str | None:
     return next((str(o["uid"]) for o in owners if o.get("controller") and o.get("kind") == "Job"), None)
 
 
-def _pause(faults: int) -> float:
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(faults, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311  # jitter, not a secret
-
-
-class UntilStopped:
-    """A watch as a loop: it has nothing in hand, so that stopping it is cancelling it."""
+class UntilStopped(Loop):
+    """Runs a watch as a loop. A watch has no work in flight, so stopping cancels it."""
 
     def __init__(self, watch: ClusterWatch) -> None:
+        super().__init__()
         self._watch = watch
-        self._stopped = asyncio.Event()
-
-    @property
-    def progressed_at(self) -> float:
-        """Always now: losing a watch only makes things slower, which is no reason to restart a process."""
-        return time.monotonic()
+        self._watching: asyncio.Task[None] | None = None
+        # A lost watch only makes cancellations slower, which is no reason to restart the process.
+        self.progressed_at = math.inf
 
     def stop(self) -> None:
-        self._stopped.set()
+        """Cancels the watch; `run` returns once it has ended."""
+        super().stop()
+        if self._watching is not None:
+            self._watching.cancel()
 
     async def run(self) -> None:
-        watching = asyncio.ensure_future(self._watch.run())
-        stopping = asyncio.ensure_future(self._stopped.wait())
+        """Watches until stopped; raises the watch's own error."""
+        if self._stopping:
+            return
+        watching = self._watching = asyncio.create_task(self._watch.run())
         try:
-            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
+            await asyncio.wait([watching])
+            if not self._stopping:
                 watching.result()
         finally:
             watching.cancel()
-            stopping.cancel()
-            await asyncio.gather(watching, stopping, return_exceptions=True)
+            await asyncio.gather(watching, return_exceptions=True)

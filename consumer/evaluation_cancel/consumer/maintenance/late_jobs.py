@@ -7,10 +7,7 @@ leaves a trace too many and never one too few. Safe to run in several processes 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +15,7 @@ import structlog
 
 from evaluation_cancel.consumer.domain.errors import CancellationError
 from evaluation_cancel.consumer.kubernetes.port import Job
+from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.sql import cancellation_errors
 from evaluation_cancel.consumer.sql.database import Database
 
@@ -34,40 +32,35 @@ class LabelledJobs(Protocol):
         """Ask for that very Job to be deleted, its pods first."""
 
 
-class LateJobs:
-    """The loop; `every` is in seconds."""
+class LateJobs(Loop):
+    """The loop. `every` is the number of seconds between sweeps."""
 
     def __init__(self, *, database: Database, clusters: Mapping[str, LabelledJobs], every: float = 60.0) -> None:
+        super().__init__()
         self._database = database
         self._clusters = clusters
         self._every = every
-        self._stopping = asyncio.Event()
-        self.progressed_at = time.monotonic()
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     async def run(self) -> None:
-        while not self._stopping.is_set():
+        """Sweeps every cluster until stopped."""
+        while self.next_round():
             for name, jobs in self._clusters.items():
                 await self._sweep(name, jobs)
-            self.progressed_at = time.monotonic()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every):
-                    await self._stopping.wait()
+            self.progressed()
+            await self.wait(self._every)
 
     async def _sweep(self, cluster: str, jobs: LabelledJobs) -> None:
         """One cluster. Its outage is no concern of the others, nor is one Job that may not be deleted."""
         try:
             late = await self.late(await jobs.labelled())
         except CancellationError as error:
-            _tell_skipped(cluster, error)
+            _log_skipped(cluster, error)
             return
         for job, evaluation_id, cancellation_id in late:
             try:
                 await self._take_down(cluster, jobs, job, evaluation_id, cancellation_id)
             except CancellationError as error:
-                _tell_skipped(cluster, error, job=f"{job.namespace}/{job.name}")
+                _log_skipped(cluster, error, job=f"{job.namespace}/{job.name}")
 
     async def late(self, found: Sequence[Job]) -> list[tuple[Job, UUID, UUID]]:
         """Those whose evaluation has been cancelled, with its id and the cancellation's."""
@@ -107,7 +100,7 @@ def _evaluation(job: Job) -> UUID | None:
         return None
 
 
-def _tell_skipped(cluster: str, error: CancellationError, **ids: str) -> None:
+def _log_skipped(cluster: str, error: CancellationError, **ids: str) -> None:
     _log.warning(
         "The sweep for late Jobs did not get through.",
         action="late_jobs_skipped",

@@ -6,16 +6,15 @@ Every step is one set-based statement or one transaction, safe to run in several
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
 from evaluation_cancel.consumer.intake.decide import Decided, DecisionService
+from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.sql import reads, retention
 from evaluation_cancel.consumer.sql.database import Database
 
@@ -38,50 +37,44 @@ class SweepLimits:
     outbox_days: int = 30
 
 
-class Reconcile:
-    """The loop; `decided` is told of left-over commands as intake tells of new ones."""
+class Reconcile(Loop):
+    """The loop. `on_decided` is called after undecided commands were decided, as in intake."""
 
     def __init__(
         self,
         *,
         database: Database,
         decide: DecisionService,
-        decided: Callable[[Decided, int], None],
+        on_decided: Callable[[Decided, int], None],
         limits: SweepLimits | None = None,
     ) -> None:
+        super().__init__()
         self._database = database
         self._decide = decide
-        self._decided = decided
+        self._on_decided = on_decided
         self._limits = limits or SweepLimits()
-        self._stopping = asyncio.Event()
-        self.progressed_at = time.monotonic()
-
-    def stop(self) -> None:
-        self._stopping.set()
 
     async def run(self) -> None:
         """Sweeps until stopped. Raises `TemporaryError`: run it again after a pause."""
         swept_at = 0.0
         look_at = time.monotonic() + self._limits.every  # after an outage much is due that will be claimed in a moment
-        while not self._stopping.is_set():
+        while self.next_round():
             await self._decide_left_over()
             if time.monotonic() - swept_at > self._limits.every:
                 swept_at = time.monotonic()
                 await self._forget()
             if time.monotonic() > look_at:
-                told = await self._tell_unclaimed()
-                look_at = time.monotonic() + (self._limits.silence if told else self._limits.every)
-            self.progressed_at = time.monotonic()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.poll):
-                    await self._stopping.wait()
+                logged = await self._log_unclaimed()
+                look_at = time.monotonic() + (self._limits.silence if logged else self._limits.every)
+            self.progressed()
+            await self.wait(self._limits.poll)
 
     async def _decide_left_over(self) -> None:
         decided = await self._decide.left_over(self._limits.batch)
         if decided.counts:
-            self._decided(decided, 0)
+            self._on_decided(decided, 0)
 
-    async def _tell_unclaimed(self) -> bool:
+    async def _log_unclaimed(self) -> bool:
         async with self._database.connection() as tx:
             unclaimed = await reads.unclaimed(tx)
         if unclaimed:

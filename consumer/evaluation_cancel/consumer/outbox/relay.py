@@ -7,10 +7,9 @@ downstream ignores what it has seen. The SQL is in `sql/outbox.py`, the producer
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,6 +21,7 @@ from evaluation_cancel.consumer.domain.messages import unpack_headers
 from evaluation_cancel.consumer.domain.rows import OutboxMessage
 from evaluation_cancel.consumer.outbox.ports import EventProducer, Record, Refused, SendResult, Sent, Unresolved
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
+from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.sql import outbox
 from evaluation_cancel.consumer.sql.database import Database, Transaction
 
@@ -48,46 +48,30 @@ class RelayLimits:
     """Until a refused message is tried again."""
 
 
-class Relay:
-    """The loop. Only the holder of the lease publishes; the others look in from time to time."""
+class Relay(Loop):
+    """The loop. Only the holder of the lease publishes; the others try to take the lease now and then."""
 
     def __init__(
         self, *, database: Database, producer: EventProducer, holder: str, limits: RelayLimits | None = None
     ) -> None:
+        super().__init__()
         self._database = database
         self._producer = producer
         self._holder = holder
         self._limits = limits or RelayLimits()
-        self._nudged = asyncio.Event()
-        self._stopping = False
         self._throttle = LogThrottle()
         self._epoch: int | None = None
         self._held_until = 0.0
         self._unparked_at = 0.0
-        self.progressed_at = time.monotonic()
-        """When a round last went through, for the health check."""
         self.published = 0
-
-    def nudge(self) -> None:
-        """There may be something to publish."""
-        self._nudged.set()
-
-    def stop(self) -> None:
-        self._stopping = True
-        self._nudged.set()
+        """Number of messages this process has published."""
 
     async def run(self) -> None:
         """Rounds until stopped, then gives up leadership. Raises `TemporaryError`: run it again after a pause."""
-        while not self._stopping:
-            self._nudged.clear()
+        while self.next_round():
             if not await self._hold() or not await self.round():
-                await self._wait()
+                await self.wait(self._limits.standby if self._epoch is None else self._limits.poll)
         await self._release()
-
-    async def _wait(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.standby if self._epoch is None else self._limits.poll):
-                await self._nudged.wait()
 
     async def _hold(self) -> bool:
         """Takes the lease, or prolongs it unless it outlasts whatever is sent now."""
@@ -97,7 +81,7 @@ class Relay:
             async with self._database.connection() as tx:
                 self._epoch = await outbox.hold_lease(tx, _LEASE_NAME, self._holder, self._limits.lease)
             self._held_until = now + lease
-        self.progressed_at = time.monotonic()
+        self.progressed()
         return self._epoch is not None
 
     async def _release(self) -> None:
@@ -160,19 +144,16 @@ class Relay:
             for row, result in refused:
                 await outbox.park(tx, row.id, epoch, result.code, result.detail)
         for row, result in refused:
-            self._tell_parked(row, result)
-
-    def _tell_parked(self, row: OutboxMessage, result: Refused) -> None:
-        suppressed = self._throttle.allow(result.code)  # a missing right refuses thousands at once
-        if suppressed is not None:
-            _log.error(
+            self._throttle.log(  # a missing right refuses thousands at once
+                _log,
+                result.code,
                 "The broker refuses a message; it is set aside and its key waits.",
+                level=logging.ERROR,
                 action="message_parked",
                 event_id=str(row.event_id),
                 type=row.type,
                 code=result.code,
                 detail=result.detail,
-                suppressed=suppressed,
             )
 
 

@@ -1,13 +1,12 @@
-"""Gathers single items into batches for something that is cheap by the batch, such as a SQL statement.
+"""Gathers single items into batches, for handlers that are cheap by the batch, such as a SQL statement.
 
-It starts at once when idle and gathers while busy, so that a lone item does not wait and a crowd goes together. It
-does not retry: what is handed over is the handler's, errors included.
+An idle batcher starts at once; a busy one gathers, so a single item does not wait and many go together. `Batcher` does
+not retry: errors are the handler's to handle. `BatchCompleter` retries.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from evaluation_cancel.consumer.domain.errors import Unstorable
+from evaluation_cancel.consumer.runtime.backoff import jittered_delay
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 
 T = TypeVar("T")
@@ -41,10 +41,11 @@ class Batcher(Generic[T]):
         self._running: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """Items that no handler has yet."""
+        """Number of items not yet handed to a handler."""
         return len(self._waiting)
 
     def put(self, item: T) -> None:
+        """Adds an item to the next batch."""
         self._waiting.append(item)
         if self._timer is None and len(self._running) < self._in_flight:
             loop = asyncio.get_running_loop()
@@ -61,7 +62,7 @@ class Batcher(Generic[T]):
                 await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
 
     def cancel(self) -> None:
-        """Drops what waits and ends what runs."""
+        """Drops waiting items and cancels running handlers."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -91,7 +92,7 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _AFTER_DEADLINE = 30.0
 _HALVINGS = 20
-"""As many as any batch takes to come down to one row; beyond that it is a fault like any other."""
+"""More than any batch needs to come down to one row; beyond that the error counts as an outage."""
 _log = structlog.get_logger(__name__)
 
 
@@ -107,36 +108,43 @@ Result = TypeVar("Result")
 
 
 class BatchCompleter(Generic[Row, Result]):
-    """Takes (row, result) pairs; `written` is called with each batch, whether it was written or given up."""
+    """Writes (row, result) pairs in batches and retries until they are stored or the rows' leases have long ended."""
 
     def __init__(
         self,
         write: Callable[[Sequence[tuple[Row, Result]]], Awaitable[None]],
-        written: Callable[[Sequence[tuple[Row, Result]]], None],
+        on_written: Callable[[Sequence[tuple[Row, Result]]], None],
         *,
         instead: Callable[[Row, Exception], Result],
-        what: str,
+        table: str,
         size: int = 500,
         linger: float = 0.002,
         in_flight: int = 2,
     ) -> None:
-        """`instead` gives what is written of a row whose result can never be stored."""
+        """`on_written` is called with each batch, written or given up.
+
+        `instead` returns the result to write for a row whose own result can never be stored; `table` names the rows
+        in log lines.
+        """
         self._write = write
-        self._written = written
+        self._on_written = on_written
         self._instead = instead
-        self._what = what
+        self._table = table
         self._throttle = LogThrottle()
         self._batches: Batcher[tuple[Row, Result]] = Batcher(
             self._finish, size=size, linger=linger, in_flight=in_flight
         )
 
     def put(self, row: Row, result: Result) -> None:
+        """Adds the result of a row to the next batch."""
         self._batches.put((row, result))
 
     async def drain(self) -> None:
+        """Returns when every result put so far has been written or given up."""
         await self._batches.drain()
 
     def cancel(self) -> None:
+        """Drops every result that is not written yet."""
         self._batches.cancel()
 
     async def _finish(self, batch: list[tuple[Row, Result]]) -> None:
@@ -145,8 +153,8 @@ class BatchCompleter(Generic[Row, Result]):
             try:
                 await self._write(batch)
             except (Unstorable, ValueError) as error:
-                # A ValueError is a value that an event cannot hold; whose it is, halving finds out.
-                self._tell(error, len(batch))
+                # A ValueError is a value that an event cannot hold; halving finds the row it belongs to.
+                self._log_failure(error, len(batch))
                 if len(batch) > 1:
                     await self._finish(batch[: len(batch) // 2])
                     batch = batch[len(batch) // 2 :]
@@ -155,34 +163,29 @@ class BatchCompleter(Generic[Row, Result]):
                 failures += 1
                 if failures <= _HALVINGS:
                     continue
-            except Exception as error:  # noqa: BLE001  # whatever it is, the rows are still held
+            except Exception as error:  # noqa: BLE001  # the rows are still held, so any error is retried
                 failures += 1
-                self._tell(error, len(batch))
+                self._log_failure(error, len(batch))
             else:
                 break
-            await asyncio.sleep(_pause(failures))
+            await asyncio.sleep(jittered_delay(failures, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE, least_share=0.5))
             batch = self._still_held(batch)
-        self._written(batch)
+        self._on_written(batch)
 
     def _still_held(self, batch: list[tuple[Row, Result]]) -> list[tuple[Row, Result]]:
         oldest = time.monotonic() - _AFTER_DEADLINE
         held = [pair for pair in batch if pair[0].deadline > oldest]
         if len(held) < len(batch):
-            self._written([pair for pair in batch if pair[0].deadline <= oldest])
+            self._on_written([pair for pair in batch if pair[0].deadline <= oldest])
         return held
 
-    def _tell(self, error: Exception, count: int) -> None:
-        suppressed = self._throttle.allow(type(error).__name__)
-        if suppressed is not None:
-            _log.warning(
-                "Outcomes could not be written yet.",
-                action="finish_failed",
-                what=self._what,
-                rows=count,
-                detail=f"{type(error).__name__}: {error}"[:300],
-                suppressed=suppressed,
-            )
-
-
-def _pause(failures: int) -> float:
-    return random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 10))  # noqa: S311
+    def _log_failure(self, error: Exception, count: int) -> None:
+        self._throttle.log(
+            _log,
+            type(error).__name__,
+            "Outcomes could not be written yet.",
+            action="finish_failed",
+            what=self._table,
+            rows=count,
+            detail=f"{type(error).__name__}: {error}"[:300],
+        )

@@ -1,7 +1,7 @@
-"""Garbage collection for a process that makes and drops many small objects a message, none of them in cycles.
+"""Garbage collection for a process that creates and drops many small objects and no cycles.
 
-Python's defaults look for cycles at every 700 new objects, which took a third of the consumer's time. References are
-counted as ever, so that memory is given back at once; only the search for cycles becomes rare.
+Python's defaults search for cycles at every 700 new objects, which took a third of the process's time. Reference
+counting still frees memory at once; only the search for cycles becomes rare.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import gc
 from typing import Final
 
 _THRESHOLDS: Final = (100_000, 20, 50)
-"""New objects before a search among the young; searches of each generation before one among the next older."""
+"""New objects before a search of the youngest generation; searches of each generation before one of the next."""
 
 
 def search_rarely() -> None:
-    """To be called once all is loaded: what is there by then is never searched again."""
+    """Call once all modules are loaded: objects that exist by then are never searched again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

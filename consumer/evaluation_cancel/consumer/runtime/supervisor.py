@@ -1,64 +1,54 @@
-"""Keeps the loops of a process running: each alone, started again after a fault, stopped in order.
+"""Keeps the loops of a process running: restarts each one after a fault and stops all of them in order.
 
-A fault of one loop never stops another. What it had in hand is a row in Postgres, so starting it anew loses nothing.
+A fault of one loop never stops another. Its work in flight is rows in Postgres, so a restart loses nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Protocol
+from typing import Any
 
 import structlog
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.runtime.backoff import jittered_delay
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
+from evaluation_cancel.consumer.runtime.loop import Loop
+from evaluation_cancel.consumer.runtime.nudge import wait_at_most
 
 _log = structlog.get_logger(__name__)
+_SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 10.0
 _UNHEALTHY_AFTER = 60.0
-"""Seconds without progress after which a loop is not healthy. Begun anew counts as progress: outages are no reason."""
-
-
-class Loop(Protocol):
-    """Something that runs until told to stop."""
-
-    @property
-    def progressed_at(self) -> float:
-        """`time.monotonic()` of its last progress."""
-
-    async def run(self) -> None:
-        """Until `stop`; raises after a fault."""
-
-    def stop(self) -> None:
-        """Ends `run` once what is in hand is finished."""
+"""Seconds without progress after which a loop is unhealthy. A restart counts as progress: outages are not a reason."""
 
 
 class Supervisor:
-    """Runs loops by name."""
+    """Runs loops by name. `on_restarted` is called with the name of each loop that is restarted."""
 
-    def __init__(self, loops: Sequence[tuple[str, Loop]], *, restarted: Callable[[str], None]) -> None:
+    def __init__(self, loops: Sequence[tuple[str, Loop]], *, on_restarted: Callable[[str], None]) -> None:
         self._loops = dict(loops)
-        self._restarted = restarted
+        self._on_restarted = on_restarted
         self._throttle = LogThrottle()
         self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._turned_at: dict[str, float] = {}
+        self._restarted_at: dict[str, float] = {}
 
     def start(self) -> None:
+        """Starts every loop as a task of its own."""
         for name, loop in self._loops.items():
             self._tasks[name] = asyncio.create_task(self._keep_running(name, loop), name=name)
 
     async def stop(self, timeout: float) -> bool:  # noqa: ASYNC109  # one deadline for the loops one after the other
-        """Stops the loops in the order they were given; True if all had finished what they had in hand."""
+        """Stops the loops in the order they were given; True if all finished their work in flight in time."""
         self._stopping.set()
         until = time.monotonic() + timeout
         for name, loop in self._loops.items():
             loop.stop()
-            # Half of what is left: one that an outage holds must not take the time of those behind it.
+            # Half of the remaining time: a loop that an outage delays must leave time for those after it.
             await asyncio.wait([self._tasks[name]], timeout=max(0.1, (until - time.monotonic()) / 2))
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=max(0.1, until - time.monotonic()))
@@ -67,16 +57,16 @@ class Supervisor:
             self._tasks[name].cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         if left:
-            _log.warning("Not all was finished in time; leases cover it.", action="stop_cut_short", loops=left)
+            _log.warning("Not every loop finished in time; leases cover its rows.", action="stop_cut_short", loops=left)
         return not left
 
     def standing_still(self) -> list[str]:
-        """Loops that have neither made progress nor been started anew for a while: this process is of no use then."""
+        """Names of the loops that have neither made progress nor been restarted for a minute."""
         now = time.monotonic()
         return [
             name
             for name, loop in self._loops.items()
-            if now - max(loop.progressed_at, self._turned_at.get(name, 0)) > _UNHEALTHY_AFTER
+            if now - max(loop.progressed_at, self._restarted_at.get(name, 0)) > _UNHEALTHY_AFTER
         ]
 
     async def _keep_running(self, name: str, loop: Loop) -> None:
@@ -85,30 +75,22 @@ class Supervisor:
             begun = time.monotonic()
             try:
                 await loop.run()
-            except Exception as error:  # noqa: BLE001  # whatever it is, the loop begins anew and the others go on
+            except Exception as error:  # noqa: BLE001  # any fault restarts this loop only
                 faults = 1 if time.monotonic() - begun > _UNHEALTHY_AFTER else faults + 1
-                self._tell(name, error)
-                self._restarted(name)
-                self._turned_at[name] = time.monotonic()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause(faults)):
-                        await self._stopping.wait()
+                self._log_restart(name, error)
+                self._on_restarted(name)
+                self._restarted_at[name] = time.monotonic()
+                await wait_at_most(self._stopping, self._pause(faults))
             else:
                 return
 
     def _pause(self, faults: int) -> float:
-        return random.uniform(0.1, min(_LONGEST_PAUSE, 0.2 * 2**faults))  # noqa: S311  # jitter, not a secret
+        return max(_SHORTEST_PAUSE, jittered_delay(faults, base=2 * _SHORTEST_PAUSE, cap=_LONGEST_PAUSE))
 
-    def _tell(self, name: str, error: Exception) -> None:
-        if self._throttle.allow((name, type(error))) is None:
-            return
+    def _log_restart(self, name: str, error: Exception) -> None:
+        fields: dict[str, Any] = {"action": "loop_failed", "exc_info": error}
+        sentence, level = "A loop failed and is restarted.", logging.ERROR
         if isinstance(error, TemporaryError):
-            _log.warning(
-                "A loop met an outage and begins anew.",
-                action="loop_restarted",
-                loop=name,
-                code=error.code,
-                detail=error.detail,
-            )
-        else:
-            _log.error("A loop failed and begins anew.", action="loop_failed", loop=name, exc_info=error)
+            fields = {"action": "loop_restarted", "code": error.code, "detail": error.detail}
+            sentence, level = "A loop met an outage and is restarted.", logging.WARNING
+        self._throttle.log(_log, (name, type(error)), sentence, level=level, loop=name, **fields)

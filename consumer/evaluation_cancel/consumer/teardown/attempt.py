@@ -10,7 +10,6 @@ attempt recorded its intent (`intent_at`), nor when the answer to a DELETE was l
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +37,7 @@ from evaluation_cancel.consumer.kubernetes.port import (
     of_evaluation,
     pods_of_job,
 )
+from evaluation_cancel.consumer.runtime.backoff import jittered_delay
 from evaluation_cancel.consumer.teardown.pods import with_pods
 
 FOREGROUND = "foregroundDeletion"
@@ -291,9 +291,8 @@ class _Attempt:
 
 
 def retry_pause(errors: int, rules: TeardownRules, retry_after: float | None = None) -> float:
-    """Full jitter under an exponential cap, and never sooner than the server asked for."""
-    longest = min(rules.backoff_cap, rules.backoff_base * 2.0 ** min(max(errors, 0), 30))
-    pause = random.uniform(longest / 20, longest)  # noqa: S311  # jitter, not a secret
+    """Seconds until the next attempt, never less than the server's `retry_after`."""
+    pause = jittered_delay(errors, base=rules.backoff_base, cap=rules.backoff_cap, least_share=0.05)
     if retry_after is None:
         return pause
-    return max(pause, retry_after * random.uniform(1.0, 1.25))  # noqa: S311
+    return max(pause, jittered_delay(0, base=1.25 * retry_after, cap=1.25 * retry_after, least_share=0.8))

@@ -8,7 +8,7 @@ rows in hand, which shrinks with the pace it keeps. No attempts are made here (`
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome, Retry
 from evaluation_cancel.consumer.kubernetes.port import Jobs
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
+from evaluation_cancel.consumer.runtime.nudge import wait_at_most
 
 OUTAGE = frozenset({"unreachable", "timeout", "connection_lost", "server_error", "unauthenticated", "client_error"})
 """Errors of the cluster as a whole rather than of one Job."""
@@ -132,8 +133,9 @@ class SlotReservations:
 
     async def roomy(self) -> None:
         """Returns when new cancellations would find room, or after a moment."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_MOST_PATIENCE):
-                while not self._open or any(lane.is_busy() for lane in self._lanes.values()):
-                    self._freed.clear()
-                    await self._freed.wait()
+        until = time.monotonic() + _MOST_PATIENCE
+        while (left := until - time.monotonic()) > 0:
+            if self._open and not any(lane.is_busy() for lane in self._lanes.values()):
+                return
+            self._freed.clear()
+            await wait_at_most(self._freed, left)

@@ -1,7 +1,7 @@
-"""The rows this process has in hand, from claim until their outcome is written, and the batched writes about them.
+"""The rows that this process has in flight, from their claim until their outcome is written, and their batched writes.
 
-It also keeps what the watch tells from being lost in between: an end that is seen while a row is in hand makes that row
-due again at once, because what its attempt saw may be older than the end. See `loop.py` for the whole.
+A change that the watch reports meanwhile is not lost: the end of a Job whose row is in flight makes that row due again
+at once, because its attempt may have looked before the end. The loop is in `loop.py`.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ _log = structlog.get_logger(__name__)
 class _Held:
     row: ClaimedCancellation
     changed: bool = False
-    """The watch told of something after this attempt began."""
+    """The watch reported a change after this attempt began."""
 
 
 class InFlight:
-    """`released` is called for each row that is no longer in hand, `woken` when rows have become due."""
+    """`on_released` is called for each row that is no longer in flight, `on_woken` when rows have become due."""
 
     def __init__(
         self,
         store: CancellationStore,
         limits: TeardownLimits,
         *,
-        released: Callable[[ClaimedCancellation], None],
-        woken: Callable[[], None],
+        on_released: Callable[[ClaimedCancellation], None],
+        on_woken: Callable[[], None],
     ) -> None:
         self._store = store
-        self._released = released
-        self._woken = woken
+        self._on_released = on_released
+        self._on_woken = on_woken
         self._held: dict[UUID, _Held] = {}
         self._awaited: set[UUID] = set()
         self._throttle = LogThrottle()
-        self._finisher: BatchCompleter[ClaimedCancellation, Outcome] = BatchCompleter(
+        self._completer: BatchCompleter[ClaimedCancellation, Outcome] = BatchCompleter(
             store.finish_cancellations,
-            self._written,
+            self._on_written,
             instead=_unstorable,
-            what="cancellations",
+            table="cancellations",
             size=limits.batch,
         )
         self._intents: Batcher[tuple[ClaimedCancellation, asyncio.Future[bool]]] = Batcher(
@@ -66,17 +66,18 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._held)
 
-    def take(self, row: ClaimedCancellation) -> None:
+    def add(self, row: ClaimedCancellation) -> None:
+        """Adds a claimed row."""
         self._held[row.evaluation_id] = _Held(row)
 
     def drop(self, row: ClaimedCancellation) -> None:
-        """Lets go of a row without a word; its lease ends by itself."""
-        self._written([(row, None)])
+        """Releases a row without writing an outcome; its lease expires."""
+        self._on_written([(row, None)])
 
     def settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
-        """Hands an outcome on to be written."""
+        """Queues the outcome of a row for writing."""
         self.outcomes[type(outcome).__name__] += 1
-        # Those alone whose Job has not appeared yet have use for the news that one did.
+        # Only a row whose Job has not appeared yet needs to hear of one that appears.
         unseen = isinstance(outcome, StillStopping) and outcome.evidence.job is None
         if unseen and len(self._awaited) < _MOST_AWAITED:
             self._awaited.add(row.evaluation_id)
@@ -86,53 +87,56 @@ class InFlight:
         if isinstance(outcome, StillStopping) and held is not None and held.changed:
             held.changed = False
             outcome = replace(outcome, poll_again_in=0.0)
-        self._finisher.put(row, outcome)
+        self._completer.put(row, outcome)
 
     def on_change(self, evaluation_id: UUID, change: Change) -> None:
+        """The watch saw a Job of that evaluation appear, or all of its Jobs and pods end."""
         held = self._held.get(evaluation_id)
         if held is not None:
-            # That a Job appeared is news only to those who do not know theirs.
+            # A Job that appears matters only to a row without a recorded uid.
             held.changed = held.changed or change == "ended" or held.row.job_uid is None
         elif change == "ended" or evaluation_id in self._awaited:
             self._wakes.put(evaluation_id)
 
     def wake(self, evaluation_ids: Iterable[UUID]) -> None:
+        """Makes the waiting rows of these evaluations due now."""
         for evaluation_id in evaluation_ids:
             self._wakes.put(evaluation_id)
 
     async def record_intent(self, row: ClaimedCancellation) -> bool:
-        """True once Postgres has it that a DELETE may follow, and that this attempt is still the row's last."""
+        """True once Postgres has recorded that a DELETE may follow, and this attempt is still the row's newest."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._intents.put((row, answer))
         return await answer
 
     async def drain(self) -> None:
+        """Returns when everything queued so far has been written."""
         await self._intents.drain()
-        await self._finisher.drain()
+        await self._completer.drain()
         await self._wakes.drain()
 
-    def let_go(self) -> None:
-        """Writes no more and holds nothing any more; leases cover what was not written."""
-        self._finisher.cancel()
+    def release_all(self) -> None:
+        """Cancels all writes and releases every row; the leases of unwritten rows expire."""
+        self._completer.cancel()
         self._intents.cancel()
         self._wakes.cancel()
-        self._written([(held.row, None) for held in self._held.values()])
+        self._on_written([(held.row, None) for held in self._held.values()])
 
-    def _written(self, batch: Sequence[tuple[ClaimedCancellation, Outcome | None]]) -> None:
+    def _on_written(self, batch: Sequence[tuple[ClaimedCancellation, Outcome | None]]) -> None:
         for row, outcome in batch:
             held = self._held.get(row.evaluation_id)
             if held is not None and held.row is row:
                 del self._held[row.evaluation_id]
                 if held.changed and isinstance(outcome, StillStopping):
                     self._wakes.put(row.evaluation_id)
-            self._released(row)
+            self._on_released(row)
 
     async def _record_intents(self, batch: list[tuple[ClaimedCancellation, asyncio.Future[bool]]]) -> None:
         held: set[UUID] = set()
         try:
             held = await self._store.record_intents([row for row, _ in batch])
         except Exception as error:  # noqa: BLE001  # no intent on record, nothing deleted
-            self._tell("intent_failed", "Intents could not be recorded, so nothing was deleted.", error)
+            self._log_failure("intent_failed", "Intents could not be recorded, so nothing was deleted.", error)
         for row, answer in batch:
             if not answer.done():
                 answer.set_result(row.id in held)
@@ -140,19 +144,16 @@ class InFlight:
     async def _wake(self, evaluation_ids: list[UUID]) -> None:
         try:
             if await self._store.wake_cancellations(list(dict.fromkeys(evaluation_ids))):
-                self._woken()
+                self._on_woken()
         except Exception as error:  # noqa: BLE001  # their own next look comes anyway
-            self._tell("wake_failed", "Rows could not be woken, so they wait for their next look.", error)
+            self._log_failure("wake_failed", "Rows could not be woken, so they wait for their next look.", error)
 
-    def _tell(self, action: str, sentence: str, error: Exception) -> None:
-        suppressed = self._throttle.allow(action)
-        if suppressed is not None:
-            _log.warning(
-                sentence, action=action, detail=f"{type(error).__name__}: {error}"[:300], suppressed=suppressed
-            )
+    def _log_failure(self, action: str, sentence: str, error: Exception) -> None:
+        detail = f"{type(error).__name__}: {error}"[:300]
+        self._throttle.log(_log, action, sentence, action=action, detail=detail)
 
 
 def _unstorable(row: ClaimedCancellation, error: Exception) -> Outcome:
-    """In place of an outcome that no column or event can hold: the row as it was, to be tried again now and then."""
+    """Replaces an outcome that no column or event can hold: the row stays as it was and is retried every 5 minutes."""
     detail = scrub(str(error))
     return Retry(evidence=row.evidence, code="unstorable", detail=detail, retry_in=_UNSTORABLE_PAUSE, refused=False)

@@ -8,11 +8,10 @@ attempt does is in `attempt.py`, each cluster's queue in `capacity.py`, the rows
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -22,6 +21,7 @@ from evaluation_cancel.consumer.domain.errors import scrub
 from evaluation_cancel.consumer.kubernetes.port import Change, Jobs
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
+from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.teardown.attempt import TeardownRules, attempt, retry_pause, without_cluster
 from evaluation_cancel.consumer.teardown.capacity import ClusterQueue, SlotReservations
 from evaluation_cancel.consumer.teardown.in_flight import InFlight
@@ -31,7 +31,7 @@ _ROWS_BETWEEN_YIELDS = 8
 _log = structlog.get_logger(__name__)
 
 
-class Teardown:
+class Teardown(Loop):
     """The loop. `nudge`, `on_change` and `on_reachable` may be called at any time from its event loop."""
 
     def __init__(
@@ -47,6 +47,7 @@ class Teardown:
         observe: Callable[[str | None, Outcome, float], None] | None = None,
     ) -> None:
         """`observe` is told the cluster, the outcome and the seconds of each attempt, for metrics."""
+        super().__init__()
         self._store = store
         self._worker = worker
         self._rules = rules or TeardownRules()
@@ -58,39 +59,30 @@ class Teardown:
             name: ClusterQueue(name, jobs, (sightings or {}).get(name) or WatchCache(), calls=calls, most=most)
             for name, jobs in clusters.items()
         }
-        self._hand = InFlight(store, self._limits, released=self._released, woken=self.nudge)
+        self._in_flight = InFlight(store, self._limits, on_released=self._on_released, on_woken=self.nudge)
         self._throttle = LogThrottle()
-        self._nudged = asyncio.Event()
         self._idle = asyncio.Event()
-        self._stopping = False
         self._hungry = False
         self.room = SlotReservations(self._lanes, self._place)
         """For cancellations that this process opens itself."""
-        self.progressed_at = time.monotonic()
-        """When Postgres last answered, for the health check."""
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many of each kind so far."""
-        return self._hand.outcomes
-
-    def nudge(self) -> None:
-        """There may be something to claim."""
-        self._nudged.set()
+        """Number of outcomes so far, by kind."""
+        return self._in_flight.outcomes
 
     def on_change(self, evaluation_id: UUID, change: Change) -> None:
         """From the watch: a Job of that evaluation appeared, or all of it is gone."""
-        self._hand.on_change(evaluation_id, change)
+        self._in_flight.on_change(evaluation_id, change)
 
     def on_reachable(self, cluster: str) -> None:
         """From the watch: that cluster answers again."""
-        self._hand.wake(self._lanes[cluster].take_troubled())
+        self._in_flight.wake(self._lanes[cluster].take_troubled())
 
     def stop(self) -> None:
-        """Claims no more; `run` returns once what is in hand has been written back."""
-        self._stopping = True
+        """Claims no more rows; `run` returns once the outcomes of those in flight are written."""
+        super().stop()
         self.room.close()
-        self._nudged.set()
 
     async def run(self) -> None:
         """Until cancelled, or stopped and done."""
@@ -108,29 +100,22 @@ class Teardown:
             self._let_go()
 
     async def _claim_until_stopped(self) -> None:
-        while not self._stopping:
-            self._nudged.clear()
+        while self.next_round():
             try:
                 more = await self._claim()
             except Exception as error:  # noqa: BLE001  # an outage of Postgres; the loop outlives it
-                self._tell_claim_failed(error)
+                self._log_claim_failed(error)
                 more = False
                 await asyncio.sleep(self._limits.poll / 4)
             if not more:
-                await self._wait_for_nudge()
-
-    async def _wait_for_nudge(self) -> None:
-        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes together with the nudge.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.poll):
-                await self._nudged.wait()
+                await self.wait(self._limits.poll)
 
     async def _claim(self) -> bool:
         """Claims what there is room for. True if there may be more to claim at once: the shares of teams with little
         due are not given to others, so that less than was asked for is no sign of the end.
         """
         lanes = [lane for lane in self._lanes.values() if lane.has_room()]
-        room = self._limits.most_held * (1 + len(self._lanes)) - len(self._hand)
+        room = self._limits.most_held * (1 + len(self._lanes)) - len(self._in_flight)
         limit = min(self._limits.batch, room, *(lane.room() for lane in lanes))
         self._hungry = limit <= 0 or len(lanes) < len(self._lanes)
         if limit <= 0:
@@ -138,7 +123,7 @@ class Teardown:
         rows = await self._store.claim_cancellations(
             clusters=[lane.name for lane in lanes], worker=self._worker, limit=limit, lease=self._limits.lease
         )
-        self.progressed_at = time.monotonic()
+        self.progressed()
         for row in rows:
             if row.cluster is not None:
                 self._lanes[row.cluster].held += 1
@@ -148,20 +133,20 @@ class Teardown:
         return bool(rows)
 
     def _place(self, row: ClaimedCancellation) -> None:
-        self._hand.take(row)
+        self._in_flight.add(row)
         if row.cluster is None:
             self._settle(row, without_cluster(row, self._rules))
             return
         self._lanes[row.cluster].queue.put_nowait(row)
 
-    def _released(self, row: ClaimedCancellation) -> None:
+    def _on_released(self, row: ClaimedCancellation) -> None:
         """Called for each row that was written back: there is room again."""
         if row.cluster is not None:
             self._lanes[row.cluster].held -= 1
-        self.progressed_at = time.monotonic()
+        self.progressed()
         self.room.freed()
         if self._hungry:
-            self._nudged.set()
+            self.nudge()
 
     async def _work(self, lane: ClusterQueue) -> None:
         """One worker: one attempt at a time, until cancelled."""
@@ -181,7 +166,7 @@ class Teardown:
 
     async def _begin(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
         if time.monotonic() >= row.deadline:
-            self._hand.drop(row)  # whoever claims it next has the time
+            self._in_flight.drop(row)  # whoever claims it next has the time
         elif self._stopping:
             self._give_back(row)
         else:
@@ -193,7 +178,7 @@ class Teardown:
 
     async def _attempt(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
         started = time.monotonic()
-        intent = _Intent(lane, self._hand, row)
+        intent = _Intent(lane, self._in_flight, row)
         try:
             outcome = await attempt(
                 row,
@@ -213,15 +198,15 @@ class Teardown:
                 refused=False,
             )
         seconds = time.monotonic() - started - intent.seconds
-        self._hand.wake(lane.note(row, outcome, seconds))
+        self._in_flight.wake(lane.note(row, outcome, seconds))
         if self._observe is not None:
             self._observe(lane.name, outcome, seconds)
         self._settle(row, outcome)
 
     def _settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
         if isinstance(outcome, Retry | Failed):
-            self._tell(row, outcome)
-        self._hand.settle(row, outcome)
+            self._log_trouble(row, outcome)
+        self._in_flight.settle(row, outcome)
 
     async def _finish_what_is_in_hand(self) -> None:
         """Gives back what was not begun, waits for what was, and writes it all."""
@@ -231,42 +216,35 @@ class Teardown:
         while any(lane.busy for lane in self._lanes.values()):
             self._idle.clear()
             await self._idle.wait()
-        await self._hand.drain()
+        await self._in_flight.drain()
 
     def _let_go(self) -> None:
         """Nobody works on anything any more: without this, a run after a fault would have less room than the first."""
         for lane in self._lanes.values():
             while not lane.queue.empty():
-                self._hand.drop(lane.queue.get_nowait())
-        self._hand.let_go()
+                self._in_flight.drop(lane.queue.get_nowait())
+        self._in_flight.release_all()
 
-    def _tell(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
-        failed = isinstance(outcome, Failed)
-        suppressed = 0 if failed else self._throttle.allow((row.cluster, outcome.code))
-        if suppressed is None:
-            return
-        _log.log(
-            logging.ERROR if failed else logging.WARNING,
-            "A cancellation failed; nothing was deleted." if failed else "A cancellation will be tried again.",
-            action="cancellation_failed" if failed else "cancellation_retried",
-            cancellation_id=str(row.id),
-            evaluation_id=str(row.evaluation_id),
-            cluster=row.cluster,
-            attempt=row.attempt,
-            code=outcome.code,
-            detail=outcome.detail,
-            suppressed=suppressed,
-        )
+    def _log_trouble(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
+        fields: dict[str, Any] = {
+            "cancellation_id": str(row.id),
+            "evaluation_id": str(row.evaluation_id),
+            "cluster": row.cluster,
+            "attempt": row.attempt,
+            "code": outcome.code,
+            "detail": outcome.detail,
+        }
+        if isinstance(outcome, Failed):
+            sentence = "A cancellation failed; nothing was deleted."
+            _log.error(sentence, action="cancellation_failed", **fields, suppressed=0)
+        else:
+            sentence = "A cancellation will be tried again."
+            self._throttle.log(_log, (row.cluster, outcome.code), sentence, action="cancellation_retried", **fields)
 
-    def _tell_claim_failed(self, error: Exception) -> None:
-        suppressed = self._throttle.allow("claim_failed")
-        if suppressed is not None:
-            _log.warning(
-                "Cancellations could not be claimed.",
-                action="claim_failed",
-                detail=f"{type(error).__name__}: {error}"[:300],
-                suppressed=suppressed,
-            )
+    def _log_claim_failed(self, error: Exception) -> None:
+        detail = f"{type(error).__name__}: {error}"[:300]
+        sentence = "Cancellations could not be claimed."
+        self._throttle.log(_log, "claim_failed", sentence, action="claim_failed", detail=detail)
 
 
 class _Intent:
@@ -274,7 +252,7 @@ class _Intent:
 
     def __init__(self, lane: ClusterQueue, hand: InFlight, row: ClaimedCancellation) -> None:
         self._lane = lane
-        self._hand = hand
+        self._in_flight = hand
         self._row = row
         self.seconds = 0.0
 
@@ -282,7 +260,7 @@ class _Intent:
         started = time.monotonic()
         self._lane.calls.release()
         try:
-            return await self._hand.record_intent(self._row)
+            return await self._in_flight.record_intent(self._row)
         finally:
             await self._lane.calls.acquire()
             self.seconds += time.monotonic() - started

@@ -31,7 +31,6 @@ from evaluation_cancel.consumer.teardown.attempt import TeardownRules, retry_pau
 from evaluation_cancel.schemas.events import Evidence
 
 _LOCKED_PAUSE = timedelta(seconds=1)
-_RULES = TeardownRules()
 
 
 class PostgresCancellationStore:
@@ -45,6 +44,7 @@ class PostgresCancellationStore:
         call_margin: timedelta,
         cleanup_deadline: timedelta,
         on_ended: Callable[[], None],
+        rules: TeardownRules | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`on_ended` is called after ends were recorded: there are events to publish and perhaps artifacts to clean."""
@@ -53,6 +53,7 @@ class PostgresCancellationStore:
         self._call_margin = call_margin
         self._cleanup_deadline = cleanup_deadline
         self._on_ended = on_ended
+        self._rules = rules or TeardownRules()
         self._now = now
 
     async def claim_cancellations(
@@ -92,7 +93,7 @@ class PostgresCancellationStore:
             locked, held = await evaluations.try_lock(tx, [row.evaluation_id for row, _ in ended])
             back = [_put_back(row, o) for row, o in outcomes if isinstance(o, StillStopping | Retry)]
             back += [
-                _put_back_unended(row, o, exists=row.evaluation_id in held)
+                _put_back_unended(row, o, self._rules, exists=row.evaluation_id in held)
                 for row, o in ended
                 if row.evaluation_id not in locked
             ]
@@ -173,7 +174,9 @@ def _put_back(row: ClaimedCancellation, outcome: StillStopping | Retry) -> PutBa
     )
 
 
-def _put_back_unended(row: ClaimedCancellation, outcome: Gone | Failed, *, exists: bool) -> PutBack:
+def _put_back_unended(
+    row: ClaimedCancellation, outcome: Gone | Failed, rules: TeardownRules, *, exists: bool
+) -> PutBack:
     """For an end that cannot be written. If another session holds the evaluation's row, try again in a moment.
 
     If the evaluation does not exist any more, try again at growing intervals until an operator resolves it by hand.
@@ -182,7 +185,7 @@ def _put_back_unended(row: ClaimedCancellation, outcome: Gone | Failed, *, exist
     return PutBack(
         id=row.id,
         attempt=row.attempt,
-        pause=_LOCKED_PAUSE if exists else timedelta(seconds=retry_pause(row.errors, _RULES)),
+        pause=_LOCKED_PAUSE if exists else timedelta(seconds=retry_pause(row.errors, rules)),
         evidence=dump_evidence(outcome.evidence),
         code=None if exists else "evaluation_missing",
         text=missing,

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.stand.stack import Stack
-from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.domain.messages import unpack_headers
 from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
@@ -38,6 +38,7 @@ class IntakeEnv:
         self.group = f"{topics.prefix}group"
         self.client = {"bootstrap_servers": environment.kafka.bootstrap_servers}
         self.counts: dict[str, int] = {}
+        self.records = 0
         self.reader: type[KafkaCommandReader] = KafkaCommandReader
 
     def intake(self, decide: DecisionService | None = None) -> Intake:
@@ -61,11 +62,12 @@ class IntakeEnv:
             events=self.events,
             every_team_sources=frozenset(),
             accept_bare=True,
-            decided=self.count,
-            roomy=self.postgres_env.handover.roomy,
+            on_decided=self.count,
+            wait_for_capacity=self.postgres_env.handover.roomy,
         )
 
-    def count(self, decided: Decided, _records: int) -> None:
+    def count(self, decided: Decided, records: int) -> None:
+        self.records += records
         for what, n in decided.counts.items():
             self.counts[what] = self.counts.get(what, 0) + n
 
@@ -168,6 +170,31 @@ async def test_a_command_that_postgres_cannot_store_is_found_by_halving_and_cost
     row = await postgres_env.row("messages", "type = 'DeadLetter'")
     assert row["value"] == bare(good[4], reason="unstorable")
     assert dict(unpack_headers(row["headers"]))["dlq_code"] == b"unstorable"
+
+
+async def test_half_of_a_batch_committed_before_an_outage_is_counted_once(intake_env: IntakeEnv) -> None:
+    postgres_env = intake_env.postgres_env
+    batches: list[int] = []
+
+    class FailsAfterTheFirstHalf(DecisionService):
+        """Refuses the whole batch, commits its first half, and loses Postgres once before the second."""
+
+        async def record(self, batch: Batch) -> Decided:
+            batches.append(len(batch.commands))
+            if len(batches) == 1:
+                raise Unstorable("unstorable", "one of these values")
+            if len(batches) == 3:
+                raise TemporaryError("postgres_unavailable", "down")
+            return await super().record(batch)
+
+    evaluations = [await postgres_env.evaluation() for _ in range(4)]
+    sent = [(bare(evaluation), []) for evaluation in evaluations]
+    await send_batch(intake_env.environment.kafka.bootstrap_servers, intake_env.topics.commands, sent)
+    async with intake_env.open(FailsAfterTheFirstHalf(postgres_env.database, intake_env.events, postgres_env.handover)):
+        await until(lambda: postgres_env.count_is("commands", 4, "decision = 'accepted'"), "all were accepted")
+    assert intake_env.counts == {"accepted": 4}
+    assert intake_env.records == 4
+    assert batches == [4, 2, 2, 2]
 
 
 async def test_a_row_at_which_a_foreign_trigger_raises_costs_one_dead_letter(intake_env: IntakeEnv) -> None:

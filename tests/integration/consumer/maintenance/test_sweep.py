@@ -25,7 +25,7 @@ async def sweeping(postgres_env: PostgresEnv, limits: SweepLimits = OFTEN) -> As
     loop = Reconcile(
         database=postgres_env.database,
         decide=postgres_env.decide,
-        decided=lambda decided, _records: heard.append(decided),
+        on_decided=lambda decided, _records: heard.append(decided),
         limits=limits,
     )
     task = asyncio.create_task(loop.run())

@@ -46,8 +46,8 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
         events=EVENTS,
         every_team_sources=frozenset(),
         accept_bare=True,
-        decided=lambda _decided, _records: None,
-        roomy=postgres_env.handover.roomy,
+        on_decided=lambda _decided, _records: None,
+        wait_for_capacity=postgres_env.handover.roomy,
     )
     assert await intake._until_recorded(Batch(commands=batch, next_offsets=[Position("commands", 0, 7)])) is not None
 
@@ -55,7 +55,7 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
 async def finished(postgres_env: PostgresEnv, rows: Sequence[ClaimedCancellation]) -> None:
     """As the teardown writes outcomes: again and again until it is done."""
     finisher: BatchCompleter[ClaimedCancellation, Outcome] = BatchCompleter(
-        postgres_env.store.finish_cancellations, lambda _batch: None, instead=cast("Any", None), what="cancellations"
+        postgres_env.store.finish_cancellations, lambda _batch: None, instead=cast("Any", None), table="cancellations"
     )
     for row in rows:
         finisher.put(row, Gone(evidence=TeardownEvidence(job="uid-1")))

@@ -224,7 +224,7 @@ async def test_a_row_whose_table_refuses_the_end_holds_up_no_other(postgres_env:
         instead=lambda row, error: Retry(
             evidence=row.evidence, code="unstorable", detail=str(error), retry_in=60, refused=False
         ),
-        what="cancellations",
+        table="cancellations",
     )
     for row in rows:
         finisher.put(row, Gone(evidence=TeardownEvidence(job="uid-1")))

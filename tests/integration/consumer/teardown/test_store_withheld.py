@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from evaluation_cancel.consumer.domain.cancellations import Failed, TeardownEvidence
+from evaluation_cancel.consumer.domain.cancellations import Failed, Gone, TeardownEvidence
 from evaluation_cancel.consumer.domain.errors import Refusal
+from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.resolve import Resolution, resolve
+from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from tests.support.consumer.commands import EVENTS, command
 from tests.support.consumer.postgres_env import LEASE, PostgresEnv
 
@@ -83,6 +86,23 @@ async def test_an_evaluation_that_no_longer_exists_is_tried_at_growing_intervals
     await postgres_env.end(*await postgres_env.claim())
     stored = await postgres_env.row("cancellations", "next_attempt_at > now() + interval '10 seconds'")
     assert (stored["ended_at"], stored["last_error_code"]) == (None, "evaluation_missing")
+
+
+async def test_an_end_without_its_evaluation_is_retried_by_the_configured_rules(postgres_env: PostgresEnv) -> None:
+    store = PostgresCancellationStore(
+        postgres_env.database,
+        EVENTS,
+        call_margin=timedelta(seconds=5),
+        cleanup_deadline=timedelta(hours=1),
+        on_ended=lambda: None,
+        rules=TeardownRules(backoff_base=7200, backoff_cap=7200),
+    )
+    evaluation = await postgres_env.evaluation("created")
+    await postgres_env.send(command(evaluation))
+    await vanish(postgres_env, evaluation)
+    [row] = await postgres_env.claim()
+    await store.finish_cancellations([(row, Gone(evidence=NOTHING))])
+    assert await postgres_env.count("cancellations", "next_attempt_at > now() + interval '5 minutes'") == 1
 
 
 async def test_an_operator_may_resolve_a_cancellation_whose_evaluation_no_longer_exists(

@@ -118,7 +118,7 @@ class Writer:
 async def test_outcomes_are_written_again_until_the_database_has_them() -> None:
     writer = Writer(failures=3)
     finisher: BatchCompleter[Row, int] = BatchCompleter(
-        writer.write, writer.done, instead=lambda _row, _error: -1, what="rows"
+        writer.write, writer.done, instead=lambda _row, _error: -1, table="rows"
     )
     finisher.put(Row("a", time.monotonic() + 60), 1)
     await finisher.drain()
@@ -130,7 +130,7 @@ async def test_outcomes_are_written_again_until_the_database_has_them() -> None:
 async def test_outcomes_whose_lease_ended_long_ago_are_let_go() -> None:
     writer = Writer(failures=1)
     finisher: BatchCompleter[Row, int] = BatchCompleter(
-        writer.write, writer.done, instead=lambda _row, _error: -1, what="rows"
+        writer.write, writer.done, instead=lambda _row, _error: -1, table="rows"
     )
     finisher.put(Row("late", time.monotonic() - 3600), 1)
     finisher.put(Row("held", time.monotonic() + 60), 1)
@@ -151,7 +151,7 @@ async def test_one_result_that_can_never_be_stored_holds_up_no_other() -> None:
     def done(batch: Sequence[tuple[Row, int]]) -> None:
         released.extend(row.name for row, _ in batch)
 
-    finisher: BatchCompleter[Row, int] = BatchCompleter(write, done, instead=lambda _row, _error: -1, what="rows")
+    finisher: BatchCompleter[Row, int] = BatchCompleter(write, done, instead=lambda _row, _error: -1, table="rows")
     for number in range(20):
         finisher.put(Row(str(number), time.monotonic() + 60), number)
     await finisher.drain()

@@ -4,36 +4,37 @@ import asyncio
 import time
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.runtime.supervisor import Supervisor
 from tests.support.waiting import until
 
 
-class FakeLoop:
+class FakeLoop(Loop):
     """Runs until stopped; raises the given faults first."""
 
     def __init__(self, *faults: Exception, deaf: bool = False) -> None:
+        super().__init__()
         self.faults = list(faults)
         self.deaf = deaf
         self.begun = 0
         self.stopped_at = 0.0
-        self.progressed_at = time.monotonic()
-        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         self.stopped_at = time.monotonic()
         if not self.deaf:
-            self._stopping.set()
+            super().stop()
 
     async def run(self) -> None:
         self.begun += 1
         if self.faults:
             raise self.faults.pop(0)
-        await self._stopping.wait()
+        while self.next_round():
+            await self.wait(60)
 
 
 def supervise(**loops: FakeLoop) -> tuple[Supervisor, list[str]]:
     restarted: list[str] = []
-    return Supervisor(list(loops.items()), restarted=restarted.append), restarted
+    return Supervisor(list(loops.items()), on_restarted=restarted.append), restarted
 
 
 async def test_a_loop_that_fails_begins_anew_and_stops_no_other() -> None:

@@ -85,13 +85,13 @@ class Archiver:
 
     async def run(self) -> None:
         """Archives until stopped. Raises `Refusal` when the chain in the store cannot be continued."""
-        pauses = Backoff()
+        backoff = Backoff()
         while not self._stopping:
             try:
                 async with self._open_log() as log:
                     await _Session(self, log).follow(lambda: self._stopping)
             except TemporaryError as error:
-                await pauses.after(error, "Archiving begins at its last links again.", action="archive_interrupted")
+                await backoff.sleep(error, "Archiving begins at its last links again.", action="archive_interrupted")
 
     async def run_once(self) -> None:
         """Archives what is there now, and ends. Raises `TemporaryError` too: run it again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -13,25 +12,17 @@ from typing import Any, Final, TypeVar
 from rich.console import Console
 
 from evaluation_cancel.consumer.domain.errors import CancellationError
+from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 
 T = TypeVar("T")
 CANNOT: Final = 2
 """Exit code: the question could not be answered. 1 is for verify's answer that there are defects."""
-_ALLOCATIONS: Final = 100_000
-
-
-def collect_less() -> None:
-    """Lets Python look for garbage rarely: reading makes many small values and no cycles, and a third of its time
-    went into looking. What is there now is not looked at again.
-    """
-    gc.freeze()
-    gc.set_threshold(_ALLOCATIONS, 50, 1000)
 
 
 def ask(work: Coroutine[Any, Any, T]) -> T:
     """What the work gives. Clients' own complaints go to a log, where one is configured, and not to the terminal."""
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    collect_less()
+    search_rarely()
     try:
         return asyncio.run(work)
     except CancellationError as error:
