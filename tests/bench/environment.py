@@ -26,7 +26,7 @@ DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stand:
+class BenchEnvironment:
     work: Workspace
     postgres: Postgres
     kafka: Kafka
@@ -62,8 +62,8 @@ def default_kafka() -> str:
 
 
 @asynccontextmanager
-async def stand(kafka: str) -> AsyncIterator[Stand]:
+async def stand(kafka: str) -> AsyncIterator[BenchEnvironment]:
     broker = kafka_real if kafka == "real" else kafka_memory
     async with workspace() as work, postgres(work, settings=DURABLE) as server, broker(work) as running:
         await schema.upgrade(await server.create_database(_TEMPLATE))
-        yield Stand(work=work, postgres=server, kafka=running)
+        yield BenchEnvironment(work=work, postgres=server, kafka=running)
