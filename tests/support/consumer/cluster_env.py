@@ -65,11 +65,11 @@ class ClusterEnv:
         """The loop at work until the end of the context, from when the watch knows what is there; `more` clusters have
         none.
         """
-        sightings = WatchCache()
+        watch_cache = WatchCache()
         loop = Teardown(
             store=store,
             clusters={CLUSTER: self.jobs, **(more or {})},
-            sightings={CLUSTER: sightings},
+            watch_caches={CLUSTER: watch_cache},
             worker="test",
             rules=rules,
             limits=limits,
@@ -77,7 +77,7 @@ class ClusterEnv:
         watcher = ClusterWatch(
             self.jobs.calls,
             cluster=CLUSTER,
-            sightings=sightings,
+            watch_cache=watch_cache,
             on_change=loop.on_change,
             on_connected=lambda: loop.on_reachable(CLUSTER),
         )

@@ -189,5 +189,5 @@ async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_be
     assert await postgres_env.count("commands", "decision = 'accepted'") == len(others)
     assert await postgres_env.count("commands", "decision IS NULL") == 1
     await postgres_env.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
-    later = Decide(postgres_env.database, EVENTS, postgres_env.handover)  # one that has not heard of it
+    later = Decide(postgres_env.database, EVENTS, postgres_env.eager_claims)  # one that has not heard of it
     assert (await later.left_over(100)).counts == {"accepted": 1}

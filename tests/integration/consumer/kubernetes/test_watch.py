@@ -21,7 +21,7 @@ class Heard:
     """What a watch told."""
 
     watch: ClusterWatch
-    sightings: WatchCache
+    watch_cache: WatchCache
     changes: list[tuple[UUID, Change]] = field(default_factory=list)
     connections: int = 0
 
@@ -36,7 +36,7 @@ class Heard:
 async def watching(
     cluster_env: ClusterEnv, *, renew_every: float = 60.0, namespaces: tuple[str, ...] = ()
 ) -> AsyncIterator[Heard]:
-    sightings = WatchCache()
+    watch_cache = WatchCache()
     changes: list[tuple[UUID, Change]] = []
     told: list[Heard] = []
 
@@ -46,13 +46,13 @@ async def watching(
     watch = ClusterWatch(
         cluster_env.jobs.calls,
         cluster=CLUSTER,
-        sightings=sightings,
+        watch_cache=watch_cache,
         on_change=lambda evaluation_id, change: changes.append((evaluation_id, change)),
         on_connected=connected,
         namespaces=namespaces,
         renew_every=renew_every,
     )
-    told.append(Heard(watch=watch, sightings=sightings, changes=changes))
+    told.append(Heard(watch=watch, watch_cache=watch_cache, changes=changes))
     task = asyncio.create_task(watch.run())
     try:
         await until(lambda: watch.connected, "it is connected")
@@ -71,13 +71,13 @@ async def test_the_appearance_and_the_end_of_a_labelled_job_are_told(cluster_env
     async with watching(cluster_env) as heard:
         uid = await cluster_env.job(evaluation_id, pods=2)
         await heard.until(evaluation_id, "appeared")
-        await until(lambda: len(heard.sightings.pods_of(uid)) == 2, "its pods were seen")
+        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 2, "its pods were seen")
         assert not heard.heard(evaluation_id, "ended")
         await delete(cluster_env)
         await heard.until(evaluation_id, "ended")
         assert (await cluster_env.raw.job("job")).code == 404
         assert await cluster_env.raw.pods_of(uid) == []
-        assert all(pod.gone_at is not None for pod in heard.sightings.pods_of(uid))
+        assert all(pod.gone_at is not None for pod in heard.watch_cache.pods_of(uid))
 
 
 async def test_jobs_without_the_label_are_none_of_its_business(cluster_env: ClusterEnv) -> None:
@@ -88,7 +88,7 @@ async def test_jobs_without_the_label_are_none_of_its_business(cluster_env: Clus
         await cluster_env.job(evaluation_id)
         await heard.until(evaluation_id, "appeared")
         assert {told for told, _ in heard.changes if told == evaluation_id} == {evaluation_id}
-        assert len(heard.sightings.pods_of((await cluster_env.raw.job("stranger")).uid)) == 0
+        assert len(heard.watch_cache.pods_of((await cluster_env.raw.job("stranger")).uid)) == 0
 
 
 async def test_jobs_of_other_namespaces_are_left_out_when_some_are_named(cluster_env: ClusterEnv) -> None:
@@ -118,7 +118,7 @@ async def test_what_ended_while_the_server_was_away_is_told_when_it_is_back(
     evaluation_id = uuid4()
     async with watching(faulty) as heard:
         uid = await faulty.job(evaluation_id, ends_after="0.3")
-        await until(lambda: len(heard.sightings.pods_of(uid)) == 1, "its pod was seen")
+        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 1, "its pod was seen")
         await delete(faulty)
         await simulator.stop()
         await until(lambda: not heard.watch.connected, "the loss was noticed")
@@ -136,7 +136,7 @@ async def test_a_version_that_the_server_has_forgotten_leads_to_a_new_list(
     evaluation_id = uuid4()
     async with watching(faulty, renew_every=1.0) as heard:
         uid = await faulty.job(evaluation_id)
-        await until(lambda: len(heard.sightings.pods_of(uid)) == 1, "its pod was seen")
+        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 1, "its pod was seen")
         gone = [
             simulator.faults.answer(410, Which(verb="watch", resource=resource), times=2)
             for resource in ("jobs", "pods")
