@@ -51,9 +51,15 @@ imports: $(VENV)/.ready ## which package may import which
 
 check: lint types imports ## lint, types and imports
 
-lock: ## resolve the dependencies anew, with hashes (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --extra http --extra audit --generate-hashes --no-header --no-annotate -c requirements.lock pyproject.toml -o deploy/requirements.lock
+# The locks list third-party packages only: the three local distributions are installed from their folders. What is locked
+# already stays as it is; `make lock UPGRADE=--upgrade` takes the newest versions.
+UPGRADE ?=
+LOCAL := evaluation-cancel-schemas evaluation-cancel-producer evaluation-cancel
+COMPILE = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(addprefix --no-emit-package ,$(LOCAL))
+
+lock: ## resolve the dependencies, with hashes (needs uv)
+	$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
-"""Makes docs/settings.md from the settings classes: `python -m deploy.settings_page`. A test holds the page to them.
+"""Generates docs/settings.md from the settings classes: `python -m deploy.settings_page`. A test compares the two.
 
-Names, types, defaults and bounds are the fields' own; what a setting is for is the docstring under it.
+Names, defaults and bounds come from the fields, meanings from the docstrings below the fields.
 """
 
 import ast
@@ -25,11 +25,11 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "settings.md"
 
 HEAD: Final = f"""# Settings
 
-Made from the settings classes by `python -m deploy.settings_page`; do not edit.
+Generated from the settings classes by `python -m deploy.settings_page`; do not edit.
 
-Every setting is read from the environment, under the prefix `{ENVIRONMENT_PREFIX}`. Lists and maps are JSON. A process
-reads its settings once, at start; all that is wrong with them is told at once, and no value is printed. Credentials
-for S3 are found the way boto finds them (environment, profile, the pod's role).
+Every setting is an environment variable with the prefix `{ENVIRONMENT_PREFIX}`. Lists and maps are JSON. A process
+reads its settings once, at start. It prints all errors in them, without the values, and exits with 2. boto finds the
+credentials of S3 (environment, profile, the pod's role).
 """
 
 SECTIONS: Final[tuple[tuple[str, type[BaseModel], type[BaseModel] | None], ...]] = (
@@ -58,17 +58,16 @@ def _section(title: str, settings: type[BaseModel], inherited: type[BaseModel] |
     lines = [f"## {title}", "", "| name | default | meaning |", "|---|---|---|"]
     for name, field in fields.items():
         shown = name.upper() if in_environment else name
-        said = (described.get(name, ""), _bounds(field.metadata), elsewhere.get(name, ""))
-        meaning = " ".join(part for part in said if part)
+        parts = (described.get(name, ""), _bounds(field.metadata), elsewhere.get(name, ""))
+        meaning = " ".join(part for part in parts if part)
         lines.append(f"| `{shown}` | {_default(field)} | {_escaped(meaning)} |")
     return "\n".join([*lines, ""])
 
 
 def _read_elsewhere(title: str) -> dict[str, str]:
-    """What to say of names that another section's processes read too, with a default of their own."""
+    """Remarks on names that another section has too, with another default."""
     return {
-        name: f"The same variable as under “{other}”, which has a default and bounds of its own: set it for each "
-        "process alone."
+        name: f"Also in “{other}”, with another default and other bounds: set it per process."
         for other, settings, inherited in SECTIONS
         if other != title and inherited is KafkaSettings
         for name in settings.model_fields.keys() - inherited.model_fields.keys()
@@ -76,9 +75,9 @@ def _read_elsewhere(title: str) -> dict[str, str]:
 
 
 def _docstrings(settings: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """The string below each field, with its lines joined."""
+    """The docstring below each field, its lines joined."""
     body = ast.parse(textwrap.dedent(inspect.getsource(settings))).body[0]
-    assert isinstance(body, ast.ClassDef)  # noqa: S101  what else could a class's source be
+    assert isinstance(body, ast.ClassDef)  # noqa: S101  # the source of a class
     for field, below in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             text = ast.literal_eval(below.value)
@@ -96,9 +95,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _made(field: FieldInfo) -> str:
-    """A factory without arguments whose value is the same everywhere is shown, any other is not."""
+    """Show the value of a default factory, unless it differs from process to process."""
     value = field.get_default(call_default_factory=True, validated_data={})
-    return "made at start" if isinstance(value, str) else f"`{_plain(value)}`"
+    return "set at start" if isinstance(value, str) else f"`{_plain(value)}`"
 
 
 def _plain(value: Any) -> str:
@@ -110,13 +109,13 @@ def _plain(value: Any) -> str:
 
 
 def _bounds(metadata: Iterable[Any]) -> str:
-    said = [
+    bounds = [
         f"{sign} {_plain(getattr(each, name))}"
         for each in metadata
         for name, sign in _BOUNDS.items()
         if hasattr(each, name)
     ]
-    return f"({', '.join(said)})" if said else ""
+    return f"({', '.join(bounds)})" if bounds else ""
 
 
 def _escaped(text: str) -> str:

@@ -1,17 +1,18 @@
-"""Every test sees the fixtures of `tests/support/environment.py`; nothing is started before one asks for it.
+"""Loads the fixtures of `tests/support` for every test. A part of the stand starts when a test first needs it.
 
-Tests marked `real` need parts that can be killed and started again, or rules the simulation does not have. On other
-stacks they are not part of the run at all, and its header says how to run them.
+Tests marked `real` need parts that can be killed and restarted, or behaviour that the in-memory parts lack. On other
+stacks they are deselected, and the header of the run names the command that runs them.
 """
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.stacks import chosen_stack
+pytest.register_assert_rewrite("tests.support")
+from tests.support.stacks import chosen_stack  # noqa: E402  # after the registration
 
 pytest_plugins = ("tests.support.environment", "tests.support.consumer.postgres_env")
 
-# A busy machine makes any example slow, which says nothing of the code.
+# On a busy machine any example can be slow.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 

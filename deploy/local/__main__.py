@@ -40,20 +40,20 @@ def evaluation(
     artifacts: Annotated[int, typer.Option(min=0, help="objects it has stored so far")] = 0,
 ) -> None:
     """Make one more evaluation on the system that `up` keeps running, and print its id."""
-    from deploy.local.play import trying  # noqa: PLC0415  as above
+    from deploy.local.play import commands  # noqa: PLC0415  as above
     from deploy.local.play import up as running  # noqa: PLC0415
 
-    made = trying.make_evaluation(team=team, pods=pods, ends_after=ends_after, artifacts=artifacts)
+    made = commands.make_evaluation(team=team, pods=pods, ends_after=ends_after, artifacts=artifacts)
     raise typer.Exit(running.run(made))
 
 
 @app.command()
 def events() -> None:
     """Follow the events topic of the system that `up` keeps running."""
-    from deploy.local.play import trying  # noqa: PLC0415  as above
+    from deploy.local.play import commands  # noqa: PLC0415  as above
     from deploy.local.play import up as running  # noqa: PLC0415
 
-    raise typer.Exit(running.run(trying.follow_events()))
+    raise typer.Exit(running.run(commands.follow_events()))
 
 
 @app.command()

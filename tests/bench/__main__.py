@@ -15,8 +15,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from tests.bench import table
+from tests.bench.environment import BenchEnvironment, bench_environment, default_kafka
 from tests.bench.pipeline.runs import ECHO, ONE_BY_ONE, OURS, Contestant, Result, run
-from tests.bench.stand import Stand, default_kafka, stand
 
 _MEMORY_CAP = 4000
 """Commands at most on the in-memory broker, which keeps some megabytes a partition."""
@@ -36,55 +36,55 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def main(asked: argparse.Namespace) -> int:
+async def main(options: argparse.Namespace) -> int:
     console = Console()
-    kafka = asked.kafka or default_kafka()
-    count = asked.count
+    kafka = options.kafka or default_kafka()
+    count = options.count
     if kafka == "memory":
         count = min(count, _MEMORY_CAP)
-        console.print(f"Kafka is the in-memory broker (no Java or Maven, or as asked): {count:,} commands at most.")
-    async with stand(kafka) as on:
-        if asked.memory:
-            return await _memory(console, on)
-        return await _compare(console, on, asked, count)
+        console.print(f"Kafka is the in-memory broker (no Java or Maven, or by --kafka): {count:,} commands at most.")
+    async with bench_environment(kafka) as environment:
+        if options.memory:
+            return await _memory(console, environment)
+        return await _compare(console, environment, options, count)
 
 
-async def _compare(console: Console, on: Stand, asked: argparse.Namespace, count: int) -> int:
-    side = replace(OURS, name=f"{asked.processes} of ours", processes=asked.processes)
+async def _compare(console: Console, environment: BenchEnvironment, options: argparse.Namespace, count: int) -> int:
+    side = replace(OURS, name=f"{options.processes} of ours", processes=options.processes)
     entries = [
         ("ours", OURS, count),
         ("side", side, count),
         ("echo", ECHO, count),
         ("one", ONE_BY_ONE, max(200, count // 20)),
     ]
-    if asked.only:
-        entries = [entry for entry in entries if entry[0] == asked.only]
+    if options.only:
+        entries = [entry for entry in entries if entry[0] == options.only]
     results: dict[str, list[Result]] = {contestant.name: [] for _, contestant, _ in entries}
-    for number in range(asked.rounds):
+    for number in range(options.rounds):
         # Each begins once in a while, so that no contestant always comes after the same other.
         for _, contestant, commands in entries[number % len(entries) :] + entries[: number % len(entries)]:
-            results[contestant.name].append(await _measured(console, on, contestant, commands))
+            results[contestant.name].append(await _measured(console, environment, contestant, commands))
     table.print_rates(console, results, (ECHO.name, ONE_BY_ONE.name))
     table.print_usage(console, results)
     everything = [result for rounds in results.values() for result in rounds]
-    if OURS.name in results and asked.rate != 0:
+    if OURS.name in results and options.rate != 0:
         peak = statistics.median(r.rate for r in results[OURS.name])
-        rate = asked.rate or peak / 2
-        paced = await run(on, OURS, min(count, int(rate * _PACED_SECONDS)), rate=rate)
+        rate = options.rate or peak / 2
+        paced = await run(environment, OURS, min(count, int(rate * _PACED_SECONDS)), rate=rate)
         everything.append(paced)
         if not paced.faults:
             table.print_latency(console, paced, rate)
     return _verdict(console, everything)
 
 
-async def _measured(console: Console, on: Stand, contestant: Contestant, count: int) -> Result:
-    result = await run(on, contestant, count)
+async def _measured(console: Console, environment: BenchEnvironment, contestant: Contestant, count: int) -> Result:
+    result = await run(environment, contestant, count)
     console.print(f"{contestant.name}: {count:,} in {result.seconds:.2f} s, {result.rate:,.0f}/s")
     return result
 
 
-async def _memory(console: Console, on: Stand) -> int:
-    results = [await _measured(console, on, OURS, count) for count in _BACKLOGS]
+async def _memory(console: Console, environment: BenchEnvironment) -> int:
+    results = [await _measured(console, environment, OURS, count) for count in _BACKLOGS]
     table.print_memory(console, results)
     return _verdict(console, results)
 

@@ -28,9 +28,9 @@ from deploy.local.play.orchestrator import Evaluation, job
 from deploy.local.processes.ports import LOOPBACK, free_port
 from deploy.local.stand.stack import stack
 from deploy.local.stand.system import CLUSTER, System, system
+from tests.bench.environment import default_kafka
 from tests.bench.kubernetes.running_jobs import run_jobs
 from tests.bench.plain_endpoint import TABLE
-from tests.bench.stand import default_kafka
 
 TEAM = "bench"
 USERS = 100
@@ -85,10 +85,10 @@ async def measure(running: System, contestant: Contestant, *, rate: float, secon
             url = f"{contestant.url}/v1/evaluations/{evaluation}/cancel"
             try:
                 async with session.post(url, headers=headers) as answer:
-                    said = await answer.json() if answer.status == 200 else {}
+                    body = await answer.json() if answer.status == 200 else {}
             except (aiohttp.ClientError, TimeoutError):
                 return
-            if said.get("status") == "cancelled":
+            if body.get("status") == "cancelled":
                 taken.append(time.perf_counter() - due)
 
         begun = time.perf_counter() + 0.5
@@ -155,7 +155,7 @@ async def run(kafka: str, kubernetes: str, *, seconds: float, console: Console) 
         for ends_after in (0, 5):
             for contestant in (ours, plain):
                 async for one in _steps(running, contestant, seconds=seconds, ends_after=ends_after):
-                    _tell(console, one)
+                    _print_step(console, one)
                     results.append(one)
     return results
 
@@ -173,7 +173,7 @@ async def _steps(
                 return
 
 
-def _tell(console: Console, one: Measured) -> None:
+def _print_step(console: Console, one: Measured) -> None:
     p50, p99 = one.percentile(0.5), one.percentile(0.99)
     console.print(
         f"{one.contestant:<6} pods {one.ends_after} s  {one.rate:>5,.0f}/s  p50 {p50:6.3f} s  p99 {p99:6.3f} s"
@@ -206,9 +206,9 @@ def main() -> None:
         "--kubernetes", choices=["real", "simulated"], default="real" if shutil.which("go") else "simulated"
     )
     parser.add_argument("--seconds", type=float, default=6.0, help="of each step")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     console = Console()
-    results = asyncio.run(run(asked.kafka, asked.kubernetes, seconds=asked.seconds, console=console))
+    results = asyncio.run(run(options.kafka, options.kubernetes, seconds=options.seconds, console=console))
     print_results(console, results)
 
 

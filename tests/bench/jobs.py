@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import table
+from tests.bench.environment import default_kafka
 from tests.bench.kubernetes import raw_jobs
-from tests.bench.kubernetes.job_runs import Bench, Prepared, bench, hanging, ours, raw
+from tests.bench.kubernetes.job_runs import Bench, Prepared, hanging, ours, raw, running_bench
 from tests.bench.pipeline import reader
 from tests.bench.pipeline.check import CANCELLED, faults_of_events
 from tests.bench.pipeline.reader import Reading
 from tests.bench.pipeline.runs import Result
-from tests.bench.stand import default_kafka
 from tests.bench.usage import Meter
 
 RAW = "raw"
@@ -52,33 +52,33 @@ class Measured:
     faults: list[str] = field(default_factory=list)
 
 
-async def run(asked: argparse.Namespace, console: Console) -> Measured:
+async def run(options: argparse.Namespace, console: Console) -> Measured:
     measured = Measured()
-    async with bench(asked.kafka, asked.kubernetes) as on:
+    async with running_bench(options.kafka, options.kubernetes) as bench:
         for contestant in (raw, ours):  # the first is slow for everybody
-            await (await contestant(on, _WARM_UP)).end()
-        await _turns(on, measured, console, asked, "")
-        if asked.hanging:
-            async with hanging(on, asked.hanging, measured.faults):
-                await _turns(on, measured, console, asked, " (hanging)")
-        measured.faults.extend(await _faults(on))
+            await (await contestant(bench, _WARM_UP)).end()
+        await _turns(bench, measured, console, options, "")
+        if options.hanging:
+            async with hanging(bench, options.hanging, measured.faults):
+                await _turns(bench, measured, console, options, " (hanging)")
+        measured.faults.extend(await _faults(bench))
     return measured
 
 
-async def _turns(on: Bench, measured: Measured, console: Console, asked: argparse.Namespace, beside: str) -> None:
+async def _turns(bench: Bench, measured: Measured, console: Console, options: argparse.Namespace, beside: str) -> None:
     contestants: list[tuple[str, Contestant]] = [(RAW + beside, raw), (OURS + beside, ours)]
-    for number in range(asked.rounds):
+    for number in range(options.rounds):
         # Each begins every other time.
         for name, contestant in contestants[:: -1 if number % 2 else 1]:
-            result = await _measure(on, measured, name, await contestant(on, asked.count))
+            result = await _measure(bench, measured, name, await contestant(bench, options.count))
             console.print(f"{name}: {result.count:,} in {result.seconds:.2f} s, {result.rate:,.1f}/s")
 
 
-async def _measure(on: Bench, measured: Measured, name: str, prepared: Prepared) -> Result:
+async def _measure(bench: Bench, measured: Measured, name: str, prepared: Prepared) -> Result:
     await asyncio.sleep(_SETTLES_IN)
-    before, meter = await raw_jobs.requests(on.jobs), Meter(on.pids())
+    before, meter = await raw_jobs.requests(bench.jobs), Meter(bench.pids())
     seconds = await prepared.end()
-    usage, after = meter.read(), await raw_jobs.requests(on.jobs)
+    usage, after = meter.read(), await raw_jobs.requests(bench.jobs)
     faults = await prepared.faults()
     result = Result(count=len(prepared.uids), seconds=seconds, usage=usage, faults=faults)
     measured.results.setdefault(name, []).append(result)
@@ -87,19 +87,19 @@ async def _measure(on: Bench, measured: Measured, name: str, prepared: Prepared)
     return result
 
 
-async def _faults(on: Bench) -> list[str]:
+async def _faults(bench: Bench) -> list[str]:
     """What is wrong with the events and the rows of all commands that were sent."""
-    command_ids = [each for load in on.sent for each in load.command_ids]
-    evaluations: list[UUID] = [each for load in on.sent for each in load.evaluations]
-    wrong = await on.postgres.fetch(_WRONG_ROWS, evaluations)
+    command_ids = [each for load in bench.sent for each in load.command_ids]
+    evaluations: list[UUID] = [each for load in bench.sent for each in load.evaluations]
+    wrong = await bench.postgres.fetch(_WRONG_ROWS, evaluations)
     reading = Reading(
-        bootstrap_servers=on.running.stack.kafka.bootstrap_servers,
-        topic=on.running.topics.events,
-        isolation_level=on.running.kafka.kafka_isolation_level,
+        bootstrap_servers=bench.running.stack.kafka.bootstrap_servers,
+        topic=bench.running.topics.events,
+        isolation_level=bench.running.kafka.kafka_isolation_level,
         outcomes=len(command_ids),
         outcome_type=CANCELLED,
         patience=30.0,
-        ready=str(on.running.stack.work.directory / "reader.ready"),
+        ready=str(bench.running.stack.work.directory / "reader.ready"),
         result="",
     )
     notes = await asyncio.to_thread(reader.read, reading)
@@ -136,8 +136,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    asked, console = arguments(), Console()
-    measured = asyncio.run(run(asked, console))
+    options, console = arguments(), Console()
+    measured = asyncio.run(run(options, console))
     table.print_rates(console, measured.results, tuple(measured.results)[:3])
     table.print_usage(console, measured.results)
     print_requests(console, measured)

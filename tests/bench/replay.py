@@ -39,7 +39,7 @@ from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
 from evaluation_cancel.schemas.events import Actor, EvaluationCancelled, Evidence, PodEnded, event_id
 from evaluation_cancel.schemas.topics import Topics
 from evaluation_cancel.schemas.wire.codec import encode_event
-from tests.bench.stand import default_kafka
+from tests.bench.environment import default_kafka
 
 COUNT = 1_000_000
 _MEMORY_CAP = 15_000
@@ -163,10 +163,10 @@ async def measured(way: str, kafka: Kafka, topic: str, out: Path) -> Reading:
         *(sys.executable, "-m", "tests.bench.replay", "--child", way, kafka.bootstrap_servers, isolation, topic, out),
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await child.communicate()
+    printed, _ = await child.communicate()
     if child.returncode:
         raise SystemExit(f"the child that was to measure {way!r} has failed")
-    return Reading(**json.loads(told))
+    return Reading(**json.loads(printed))
 
 
 async def child(way: str, address: str, isolation: str, topic: str, out: str) -> None:
@@ -241,8 +241,8 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asked = arguments()
-    if asked.child:
-        asyncio.run(child(*asked.child))
+    options = arguments()
+    if options.child:
+        asyncio.run(child(*options.child))
     else:
-        sys.exit(asyncio.run(main(asked.count, asked.rounds, asked.kafka or default_kafka())))
+        sys.exit(asyncio.run(main(options.count, options.rounds, options.kafka or default_kafka())))

@@ -1,103 +1,19 @@
-"""The whole system for tests that break parts of it: two consumer processes on a stand of their own."""
+"""The fixture `system_env`: two consumer processes on a stand of the module's own, which tests can break."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
-from deploy.local.kubernetes.admin import administrator
-from deploy.local.play.listener import Listener, listening
-from deploy.local.play.orchestrator import Evaluation, Orchestrator, orchestrator
+from deploy.local.play.listener import listening
+from deploy.local.play.orchestrator import orchestrator
 from deploy.local.play.places import Places
 from deploy.local.stand.stack import stack
-from deploy.local.stand.system import SHORT_LEASES, System, start_consumer, system
+from deploy.local.stand.system import SHORT_LEASES, system
 from evaluation_cancel.producer.publisher import Publisher
-from evaluation_cancel.schemas.commands import RequestedBy
 from tests.support.stacks import chosen_stack
-from tests.support.waiting import until
-
-ADA = RequestedBy(kind="user", id="ada", team_ids=("blue",))
-PATIENCE = 100.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SystemEnv:
-    """The running system with everything a test needs to use and to break it."""
-
-    system: System
-    listener: Listener
-    team: Orchestrator
-    publisher: Publisher
-
-    async def running(self, count: int, *, ends_after: int = 0) -> list[Evaluation]:
-        """Evaluations whose Jobs run."""
-
-        async def one() -> Evaluation:
-            return (await self.team.run(await self.team.register("blue"), ends_after=ends_after))[0]
-
-        return list(await asyncio.gather(*(one() for _ in range(count))))
-
-    async def cancel(self, evaluations: Sequence[Evaluation], *, cleanup: bool = False) -> None:
-        for evaluation in evaluations:
-            await self.publisher.cancel(evaluation.id, ADA, cleanup_artifacts=cleanup)
-
-    async def all_cancelled_once(self, evaluations: Sequence[Evaluation]) -> None:
-        """Waits for the outcome of each; then nothing was lost, nothing doubled, and nothing of them is left."""
-        wanted = {evaluation.id for evaluation in evaluations}
-
-        def there() -> bool:
-            return wanted <= {h.event.evaluation_id for h in self.listener.events if h.type == "EvaluationCancelled"}
-
-        await self.listener.until(there, f"EvaluationCancelled of all {len(wanted)}", within=PATIENCE)
-        await self.listener.settled()
-        ids: dict[tuple[UUID, str], set[str]] = {}
-        for heard in self.listener.events:
-            ids.setdefault((heard.event.evaluation_id, heard.type), set()).add(heard.envelope.id)
-        for identity in wanted:
-            assert len(ids[identity, "EvaluationCancelAccepted"]) == 1
-            assert len(ids[identity, "EvaluationCancelled"]) == 1
-        connection = await asyncpg.connect(self.system.dsn)
-        statuses = Counter(
-            row["status"]
-            for row in await connection.fetch(
-                "SELECT status FROM evaluation_cancel.evaluations WHERE id = ANY ($1)", list(wanted)
-            )
-        )
-        await connection.close()
-        assert statuses == {"cancelled": len(wanted)}
-        assert not await self.labelled_pods() & {str(identity) for identity in wanted}
-
-    async def labelled_pods(self) -> set[str]:
-        """Evaluations of which a pod is left in the cluster."""
-        async with administrator(self.system.stack.cluster) as client:
-            from kubernetes_asyncio.client import CoreV1Api  # noqa: PLC0415  # slow to load
-
-            pods = await CoreV1Api(client).list_namespaced_pod(self.system.namespace)
-        return {(pod.metadata.labels or {}).get("evaluations.vijil.ai/evaluation-id", "") for pod in pods.items}
-
-    async def held_by(self, worker: str) -> int:
-        connection = await asyncpg.connect(self.system.dsn)
-        count: int = await connection.fetchval(
-            "SELECT count(*) FROM evaluation_cancel.cancellations WHERE claimed_by = $1 AND ended_at IS NULL", worker
-        )
-        await connection.close()
-        return count
-
-    async def start_anew(self, name: str) -> None:
-        """A consumer in the place of one that is gone."""
-        consumer = start_consumer(self.system, name)
-        self.system.consumers[name] = consumer
-        await consumer.child.ready(consumer.is_ready)
-
-    async def healthy(self) -> None:
-        for consumer in self.system.consumers.values():
-            await until(consumer.is_ready, f"{consumer.name} is ready again", within=PATIENCE)
+from tests.support.system_env import SystemEnv
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from deploy.local.kafka.real import RealKafka
-from tests.e2e.conftest import SystemEnv
+from tests.support.system_env import SystemEnv
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.kafka.real import RealKafka
 from deploy.local.kubernetes_real.cluster import RealKubernetes
-from tests.e2e.conftest import SystemEnv
+from tests.support.system_env import SystemEnv
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -24,10 +24,10 @@ async def test_a_consumer_killed_in_mid_work_loses_nothing(system_env: SystemEnv
     await until(holds, "consumer-1 holds some of them")
     system_env.system.consumers["consumer-1"].child.kill()
     if not system_env.system.consumers["consumer-2"].reads_commands:
-        await system_env.start_anew("consumer-1")  # nobody else reads commands on this broker
+        await system_env.restart("consumer-1")  # nobody else reads commands on this broker
     await system_env.all_cancelled_once(evaluations)
     if system_env.system.consumers["consumer-2"].reads_commands:
-        await system_env.start_anew("consumer-1")
+        await system_env.restart("consumer-1")
 
 
 async def test_a_consumer_stopped_with_leases_in_hand_holds_nobody_up_and_does_no_harm_when_it_wakes(

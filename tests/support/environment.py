@@ -1,9 +1,9 @@
-"""Fixtures of the integration and end-to-end tests: the stand, and what a test has to itself on it.
+"""Fixtures of the integration and end-to-end tests: the environment, and a database, topics and so on for each test.
 
-`TEST_STACK` chooses the stand: `memory` (in-memory Kafka, simulated Kubernetes; the default), `real` (Apache Kafka, a
-real Kubernetes API) or `containers` (testcontainers). Postgres and S3 are there in all of them. The parts are shared by
-all tests of a run, so a test works in its own database, topics, namespace and bucket, and a test that breaks a part
-starts one of its own (`deploy.local.stand.stack`).
+`TEST_STACK` chooses the environment: `memory` (in-memory Kafka, simulated Kubernetes; the default), `real` (Apache
+Kafka, a real Kubernetes API) or `containers` (testcontainers). All have Postgres and S3. All tests of a run share the
+parts, so each test uses its own database, topics, namespace and bucket. A test that breaks a part starts its own
+(`deploy.local.stand.stack`).
 """
 
 import uuid
@@ -25,6 +25,7 @@ TEMPLATE = "migrated"
 
 
 def unique(prefix: str) -> str:
+    """A name that no other test uses."""
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
@@ -37,28 +38,28 @@ async def environment() -> AsyncIterator[Stack]:
         case "real":
             parts = stack(kafka="real", kubernetes="real")
         case _:
-            from deploy.local.stand.containers import containers  # noqa: PLC0415  Docker's client is slow to load
+            from deploy.local.stand.containers import containers  # noqa: PLC0415  # Docker's client is slow to import
 
             parts = containers()
     async with AsyncExitStack() as running:
         try:
             started = await running.enter_async_context(parts)
         except StandError as error:
-            # One message for the run, instead of the same one for each of hundreds of tests.
+            # End the run with one message, or each of hundreds of tests would print it.
             pytest.exit(f"TEST_STACK={chosen_stack()} cannot be started. {error}", returncode=1)
         yield started
 
 
 @pytest.fixture(scope="session")
 async def migrated(environment: Stack) -> str:
-    """The name of a database with our schema that nobody uses; copies of it are quick."""
+    """The name of a database with the schema, used as a template only: a copy is faster than an upgrade."""
     await schema.upgrade(await environment.postgres.create_database(TEMPLATE))
     return TEMPLATE
 
 
 @pytest.fixture
 async def database(environment: Stack, migrated: str) -> AsyncIterator[str]:
-    """The DSN of a fresh database with our schema."""
+    """The DSN of a fresh database with the schema."""
     name = unique("test")
     yield await environment.postgres.create_database(name, template=migrated)
     await environment.postgres.drop_database(name)
@@ -66,7 +67,7 @@ async def database(environment: Stack, migrated: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def empty_database(environment: Stack) -> AsyncIterator[str]:
-    """The DSN of a fresh database with nothing in it."""
+    """The DSN of a fresh, empty database."""
     name = unique("test")
     yield await environment.postgres.create_database(name)
     await environment.postgres.drop_database(name)
@@ -82,7 +83,7 @@ async def topics(environment: Stack) -> Topics:
 
 @pytest.fixture
 async def namespace(environment: Stack) -> AsyncIterator[str]:
-    """A fresh Kubernetes namespace. Nobody waits for its end."""
+    """A fresh Kubernetes namespace. Its deletion is requested at the end, without waiting."""
     name = unique("test")
     async with administrator(environment.cluster) as client:
         await create_namespace(client, name)

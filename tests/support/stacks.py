@@ -1,4 +1,4 @@
-"""Which stand a test run is for; what each is made of is said in `environment.py`."""
+"""The environment variable TEST_STACK, which chooses the environment of a test run. See `environment.py`."""
 
 import os
 
@@ -8,6 +8,7 @@ STACKS = ("memory", "real", "containers")
 
 
 def chosen_stack() -> str:
+    """One of `STACKS`. Raises `pytest.UsageError` for any other value of TEST_STACK."""
     chosen = os.environ.get("TEST_STACK", "memory")
     if chosen not in STACKS:
         raise pytest.UsageError(f"TEST_STACK is one of {', '.join(STACKS)}, not {chosen!r}")

@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline: no test sleeps for luck."""
+"""Waits for a condition, with a deadline. Tests use it instead of sleeping."""
 
 import asyncio
 import inspect
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 DEADLINE = 60.0
-"""Seconds; generous, because only a failing test waits for all of them."""
+"""Seconds. Long, because only a failing test waits that long."""
 
 T = TypeVar("T")
 
@@ -14,7 +14,10 @@ T = TypeVar("T")
 async def until(
     look: Callable[[], Awaitable[T] | T], what: str = "", *, within: float = DEADLINE, every: float = 0.02
 ) -> T:
-    """Look again and again until what is seen is true, and give that; TimeoutError says what never came."""
+    """Call `look` every `every` seconds until its result is true, and return the result.
+
+    Raises `TimeoutError` with `what` and the last result after `within` seconds.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while True:

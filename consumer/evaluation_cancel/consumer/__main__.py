@@ -1,6 +1,6 @@
-"""The command line `cancel-consumer`: run the service, prepare its stores, look, step in by hand.
+"""The command line `cancel-consumer`: run the service, prepare its stores, inspect evaluations, resolve by hand.
 
-Each command loads its own parts when it is called: all of them together, with their clients, take seconds.
+Each command imports its own dependencies when it runs: importing all clients takes seconds.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Annotated, get_args
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import structlog
@@ -16,17 +16,18 @@ import typer
 from rich.console import Console
 
 from evaluation_cancel.consumer.audit.cli.entry import app as audit_app
-from evaluation_cancel.consumer.cli import views as operator_views
+from evaluation_cancel.consumer.cli import views
 from evaluation_cancel.consumer.cli.migrate import app as migrate_app
-from evaluation_cancel.consumer.cli.terminal import ask
+from evaluation_cancel.consumer.cli.terminal import run_on_postgres
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
-from evaluation_cancel.consumer.settings import ALL_LOOPS, ConsumerSettings, Loop, load_settings
+from evaluation_cancel.consumer.settings import ALL_LOOPS, ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql.connect import database
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Run the service, prepare its stores, look, step in by hand.",
+    help="Run the service, prepare its stores, inspect evaluations, resolve cancellations by hand.",
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(migrate_app, name="migrate")
@@ -36,85 +37,94 @@ _log = structlog.get_logger(__name__)
 
 @app.command()
 def run(
-    loops: Annotated[str, typer.Option(help=f"Which loops, with commas: {','.join(ALL_LOOPS)}.")] = ",".join(ALL_LOOPS),
-    cluster: Annotated[list[str] | None, typer.Option(help="Take Jobs down in these clusters only.")] = None,
+    loops: Annotated[str, typer.Option(help=f"Loops to run, separated by commas: {','.join(ALL_LOOPS)}.")] = ",".join(
+        ALL_LOOPS
+    ),
+    cluster: Annotated[
+        list[str] | None, typer.Option(help="Delete Jobs in this cluster only; repeatable. Default: all.")
+    ] = None,
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
-    settings = load_settings()
-    wanted = _loops(loops)
+    settings = load_settings(ConsumerSettings)
+    chosen = _loops(loops)
     for name in cluster or ():
         if name not in settings.clusters:
-            raise typer.BadParameter(f"cluster {name!r} is not among the settings' clusters: {list(settings.clusters)}")
+            raise typer.BadParameter(f"cluster {name!r} is not in the setting CLUSTERS: {list(settings.clusters)}")
     logs.configure(settings.log_level)
     _use_uvloop()
-    asyncio.run(_serve(settings, wanted, cluster or []))
+    asyncio.run(_serve(settings, chosen, cluster or []))
 
 
 @app.command()
 def status(
     evaluation_id: UUID, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """Tell all that is known of one evaluation."""
-    settings = load_settings()
+    """Show the stored state of one evaluation. Exits with 1 when the evaluation is unknown."""
+    settings = load_settings(ConsumerSettings)
 
-    async def show() -> bool:
+    async def read() -> dict[str, Any]:
         async with database(settings) as opened:
-            return await operator_views.status(opened, evaluation_id, Console(), as_json=as_json)
+            return await views.read_status(opened, evaluation_id)
 
-    sys.exit(0 if ask(show()) else 1)
+    known = run_on_postgres(read())
+    views.print_status(known, Console(), as_json=as_json)
+    sys.exit(0 if known["evaluation"] or known["commands"] else 1)
 
 
 @app.command()
 def stuck(
-    older_than: Annotated[float, typer.Option(help="Seconds since they were accepted.")] = 60.0,
+    older_than: Annotated[float, typer.Option(help="Seconds since the command was accepted, at least.")] = 60.0,
     limit: Annotated[int, typer.Option(help="Rows at most.")] = 100,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List open cancellations by age, with their last error."""
-    settings = load_settings()
+    """List open cancellations, oldest first, with their last error."""
+    settings = load_settings(ConsumerSettings)
 
-    async def show() -> None:
+    async def read() -> list[dict[str, Any]]:
         async with database(settings) as opened:
-            await operator_views.stuck(opened, older_than, limit, Console(), as_json=as_json)
+            return await views.read_stuck(opened, older_than, limit)
 
-    ask(show())
+    views.print_stuck(run_on_postgres(read()), older_than, Console(), as_json=as_json)
 
 
 @app.command(name="resolve")
 def resolve_by_hand(
     evaluation_id: UUID,
-    reason: Annotated[str, typer.Option(help="Why you are sure; goes on record and into the event.")],
-    operator: Annotated[str, typer.Option(help="Who you are; goes on record and into the event.", envvar="USER")],
-    outcome: Annotated[str, typer.Option(help="cancelled: the Job is gone. failed: it goes on.")] = "cancelled",
+    reason: Annotated[str, typer.Option(help="Why the outcome is certain. Stored, and published in the event.")],
+    operator: Annotated[str, typer.Option(help="Your name. Stored, and published in the event.", envvar="USER")],
+    outcome: Annotated[
+        Literal["cancelled", "failed"],
+        typer.Option(help="cancelled: the Job is gone. failed: the evaluation goes on."),
+    ] = "cancelled",
 ) -> None:
-    """Close an open cancellation by hand, with a reason on record."""
-    from evaluation_cancel.consumer.teardown.resolve import Resolution, resolve  # noqa: PLC0415
-    from evaluation_cancel.consumer.wiring import outcome_events  # noqa: PLC0415  # the service's parts
+    """Close an open cancellation by hand. Stores the reason and the operator."""
+    from evaluation_cancel.consumer.teardown.resolve import Resolution, resolve  # noqa: PLC0415  # see above
+    from evaluation_cancel.consumer.wiring import outcome_events  # noqa: PLC0415  # all clients
 
-    settings = load_settings()
-    if outcome not in {"cancelled", "failed"} or not reason.strip() or not operator.strip():
-        raise typer.BadParameter("outcome is cancelled or failed; reason and operator must not be empty")
-    resolution = Resolution(outcome=outcome, operator=operator, reason=reason)  # type: ignore[arg-type]  # checked
+    settings = load_settings(ConsumerSettings)
+    if not reason.strip() or not operator.strip():
+        raise typer.BadParameter("--reason and --operator must not be empty")
+    resolution = Resolution(outcome=outcome, operator=operator, reason=reason)
 
     async def close() -> UUID:
         async with database(settings) as opened:
             events = outcome_events(settings)
             return await resolve(opened, events, evaluation_id, resolution, cleanup_deadline=settings.cleanup_time)
 
-    Console().print(f"Cancellation {ask(close())} of evaluation {evaluation_id} is closed as {outcome}.")
+    Console().print(f"Cancellation {run_on_postgres(close())} of evaluation {evaluation_id} is closed as {outcome}.")
 
 
 def _loops(text: str) -> list[Loop]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in get_args(Loop)]
+    unknown = [name for name in names if name not in ALL_LOOPS]
     if unknown or not names:
-        raise typer.BadParameter(f"loops: {unknown or 'none'} not known; choose from {', '.join(ALL_LOOPS)}")
+        raise typer.BadParameter(f"unknown loops: {unknown or 'none given'}; choose from {', '.join(ALL_LOOPS)}")
     return [loop for loop in ALL_LOOPS if loop in names]
 
 
 async def _serve(settings: ConsumerSettings, loops: list[Loop], clusters: list[str]) -> None:
-    from evaluation_cancel.consumer.app import service  # noqa: PLC0415  # the clients of Kafka, Kubernetes and S3, and an HTTP server
+    from evaluation_cancel.consumer.app import service  # noqa: PLC0415  # all clients
 
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,7 +133,7 @@ async def _serve(settings: ConsumerSettings, loops: list[Loop], clusters: list[s
         search_rarely()
         _log.info("The service runs.", action="started", loops=loops, worker=settings.worker, http_port=port)
         await stopped.wait()
-        _log.info("Asked to stop: no more is taken in.", action="stopping")
+        _log.info("Stopping: no new commands are read.", action="stopping")
     _log.info("Stopped.", action="stopped")
 
 

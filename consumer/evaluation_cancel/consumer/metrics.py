@@ -7,8 +7,8 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from evaluation_cancel.consumer.domain.cancellations import Failed, Gone, Outcome, Retry
+from evaluation_cancel.consumer.domain.rows import Gauges
 from evaluation_cancel.consumer.intake.decide import Decided
-from evaluation_cancel.consumer.sql.database import Row
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -82,9 +82,17 @@ class Metrics:
     def restarted(self, loop: str) -> None:
         self._restarts.labels(loop).inc()
 
-    def observe(self, gauges: Row, published: int) -> None:
+    def observe(self, gauges: Gauges, published: int) -> None:
         """Takes over what was counted in Postgres."""
-        for where in ("open", "unclaimed", "cleanups", "undecided", "outbox", "parked"):
-            self._waiting.labels(where).set(gauges[where])
-        self._oldest.set(gauges["oldest_open_seconds"])
+        waiting = {
+            "open": gauges.open,
+            "unclaimed": gauges.unclaimed,
+            "cleanups": gauges.cleanups,
+            "undecided": gauges.undecided,
+            "outbox": gauges.outbox,
+            "parked": gauges.parked,
+        }
+        for where, rows in waiting.items():
+            self._waiting.labels(where).set(rows)
+        self._oldest.set(gauges.oldest_open_seconds)
         self._published.set(published)

@@ -1,6 +1,6 @@
-"""Settings of the consuming side, all under the prefix EVALUATION_CANCEL_; read once, every error told together.
+"""The settings of the consumer, environment variables with the prefix EVALUATION_CANCEL_.
 
-How to reach Kafka is in `schemas/kafka_settings.py`. What each loop does with its limits is said beside the loop.
+`load_settings` in `schemas/kafka_settings.py` reads them.
 """
 
 from __future__ import annotations
@@ -8,119 +8,119 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal, Self, TypeVar
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import SettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
 
 Loop = Literal["intake", "teardown", "cleanup", "outbox", "reconcile"]
 ALL_LOOPS: Final[tuple[Loop, ...]] = ("intake", "teardown", "cleanup", "outbox", "reconcile")
 
-S = TypeVar("S", bound=KafkaSettings)
-
 
 class ClusterSettings(BaseModel):
-    """How to reach one Kubernetes cluster. Without a kubeconfig, the service account of our own pod is used."""
+    """How to reach one Kubernetes cluster."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kubeconfig: Path | None = None
+    """Path of a kubeconfig file. None: the service account of this pod."""
     context: str | None = None
-    """Of the kubeconfig; its current one when absent."""
+    """Context of the kubeconfig. None: its current context."""
     namespaces: tuple[str, ...] = ()
-    """Watched namespaces; none means all, which needs rights in all."""
+    """Namespaces with evaluations. None means all, which needs rights in all."""
     disable_strict_ssl_verification: bool = False
-    """Accept certificate authorities without the extensions that Python 3.13 asks for, as of old EKS clusters."""
+    """Accept certificate authorities without the extensions that Python 3.13 demands, such as those of old EKS."""
 
 
 class ConsumerSettings(KafkaSettings):
-    """Read from the environment; lists and maps are JSON."""
+    """The settings of the service and of its commands. Kafka's are in `schemas/kafka_settings.py`."""
 
     postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/postgres")
-    """postgresql:// address of the database that holds the schema evaluation_cancel."""
+    """postgresql:// address of the database with the schema evaluation_cancel."""
     postgres_pool_size: int = Field(default=10, ge=2, le=200)
-    """Connections at most. Each loop uses one or two at a time."""
+    """Connections at most. Each loop uses one or two at a time, so the default suffices for all loops."""
     postgres_statement_timeout: float = Field(default=10.0, gt=0, le=60)
-    """Seconds; also how long a transaction may idle. A stopped process holds its row locks for so long."""
+    """Seconds for one statement, and for an idle transaction: a stopped process keeps its row locks that long."""
     postgres_lock_timeout: float = Field(default=2.0, gt=0, le=60)
-    """Seconds to wait for a lock that cannot be skipped."""
+    """Seconds to wait for a lock. Most locks are skipped instead, so few statements wait."""
     postgres_statement_cache_size: int = Field(default=200, ge=0)
-    """Prepared statements a connection. 0 behind PgBouncer in transaction mode."""
+    """Prepared statements per connection. 0 behind PgBouncer in transaction mode, which cannot keep them."""
     evaluations_table: EvaluationsTable = Field(default_factory=EvaluationsTable)
-    """JSON mapping of a team's own evaluations table; the default is our own."""
+    """JSON: table and columns of an existing evaluations table. The default is the service's own table."""
 
     group_id: str = Field(default="evaluation-cancel", min_length=1, max_length=255)
-    """The Kafka consumer group."""
+    """Kafka consumer group. All replicas share one."""
     intake_batch: int = Field(default=500, ge=1, le=20000)
-    """Records a transaction at most. More is cheaper for each and holds locks longer."""
+    """Records in one transaction at most. A larger batch costs less per record and holds locks longer."""
     accept_bare: bool = True
-    """Read JSON without CloudEvents headers as CancelEvaluation v1: the way in for a shell script."""
+    """Accept JSON without CloudEvents headers as CancelEvaluation v1, for shell scripts."""
     every_team_sources: frozenset[str] = frozenset()
-    """CloudEvents sources whose commands act for every team."""
+    """JSON list of CloudEvents sources whose commands may cancel evaluations of every team."""
     event_source: str = Field(default="urn:evaluation-cancel", min_length=1, max_length=512)
-    """The CloudEvents source of our events."""
+    """CloudEvents source of the published events."""
 
     clusters: dict[str, ClusterSettings] = Field(default_factory=dict)
-    """Name, as the orchestrator writes it into evaluations, to how it is reached."""
+    """JSON: cluster name, as the orchestrator stores it in evaluations, to the entry described below."""
     calls_in_flight: int = Field(default=32, ge=1, le=1000)
-    """Kubernetes API calls at once, each cluster. 500 at once made a default API server refuse 144 of them."""
+    """Concurrent calls to each cluster. With 500 a default API server refused 144 of them."""
     teardown_lease: float = Field(default=60.0, ge=3, le=600)
-    """Seconds a claimed cancellation is held; how long it waits when its holder dies."""
+    """Seconds that a process owns a claimed cancellation. If the process dies, the cancellation waits that long."""
     call_timeout: float = Field(default=10.0, gt=0, le=60)
-    """Seconds for one Kubernetes call; at most half of teardown_lease."""
+    """Seconds for one Kubernetes call. At most half of TEARDOWN_LEASE, so that a call ends within the claim."""
     job_create_grace: float = Field(default=600.0, ge=0)
-    """Seconds after acceptance during which a Job without a recorded uid may still appear."""
+    """Seconds after acceptance in which a Job without a stored uid may still appear, so its absence proves nothing."""
     refusal_patience: float = Field(default=300.0, ge=0)
-    """Seconds that the API server may refuse us (RBAC) before a cancellation of which nothing was deleted fails."""
+    """Seconds of refusals by the API server (RBAC) before a cancellation fails, if nothing was deleted for it."""
     controller_uid_label: str = "batch.kubernetes.io/controller-uid"
-    """The label of a Job's pods; `controller-uid` before Kubernetes 1.27."""
+    """Label of a Job's pods with the Job's uid. `controller-uid` before Kubernetes 1.27."""
 
     cleanup_enabled: bool = True
-    """Off: wishes for cleanup wait until a process with the cleanup loop comes."""
+    """Run the cleanup loop. Without it, requested cleanups wait for another process that runs it."""
     cleanup_deadline: float = Field(default=24 * 3600.0, gt=0)
-    """Seconds after the cancellation until what could not be deleted is reported as left over."""
+    """Seconds after the cancellation until cleanup gives up and reports the remaining keys."""
     s3_endpoint_url: str | None = None
-    """Of an S3-compatible store; AWS itself when absent. Credentials come the way boto finds them."""
+    """Address of an S3-compatible store. None: AWS. boto finds the credentials (environment, profile, role)."""
     s3_region: str | None = None
+    """AWS region. None: as boto finds it."""
     s3_path_style: bool = False
-    """The bucket in the path and not in the host name, as most S3-compatible stores want it."""
+    """Put the bucket into the path instead of the host name, as most S3-compatible stores need it."""
     s3_content_md5: bool = False
-    """Send Content-MD5 with DeleteObjects, which some stores ask for and botocore no longer does."""
+    """Send Content-MD5 with DeleteObjects. Some stores demand it, and botocore no longer sends it."""
 
     publish_timeout: float = Field(default=8.0, gt=0, le=60)
-    """Seconds for a round of publishing to be acknowledged; below the outbox lease."""
+    """Seconds for the acknowledgement of one batch of messages. Below OUTBOX_LEASE."""
     outbox_lease: float = Field(default=15.0, ge=2, le=300)
-    """Seconds until others take the outbox over from a leader that has vanished."""
+    """Seconds until another process takes over the outbox from a dead one."""
     outbox_batch: int = Field(default=2000, ge=1, le=20000)
-    """Messages a round."""
+    """Messages published in one batch at most."""
     inbox_days: int = Field(default=30, ge=8)
-    """Days that commands are remembered: longer than their topic's 7."""
+    """Days to keep commands, for detecting duplicates. Longer than the 7 days of their topic."""
     outbox_days: int = Field(default=30, ge=1)
-    """Days that published messages can be published again for a duplicate command."""
+    """Days to keep published messages, for publishing them again after a duplicate command."""
 
-    http_host: str = "0.0.0.0"  # noqa: S104  # health and metrics are read by the kubelet and Prometheus
+    http_host: str = "0.0.0.0"  # noqa: S104  # the kubelet and Prometheus connect from outside
+    """Address that the HTTP server of health and metrics listens on."""
     http_port: int = Field(default=8081, ge=0, le=65535)
-    """Of /healthz, /readyz and /metrics; 0 for any free one."""
+    """Port of /healthz, /readyz and /metrics. 0: any free port."""
     stop_timeout: float = Field(default=20.0, gt=0, le=300)
-    """Seconds for what is in hand when told to stop; below the pod's termination grace."""
+    """Seconds to finish work in flight after SIGTERM. Below the pod's termination grace period."""
     worker: str = Field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
         min_length=1,
         max_length=200,
     )
-    """Names this process in claims and leases. No two that run may share one: with the same they would both publish."""
+    """Name of this process in claims and leases. Must be unique: two processes with one name would both publish."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level to log."""
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
         if self.call_timeout * 2 > self.teardown_lease:
-            raise ValueError("call_timeout must be at most half of teardown_lease, or nothing may be deleted in it")
+            raise ValueError("call_timeout must be at most half of teardown_lease, or no claim leaves time to delete")
         if self.postgres_statement_timeout >= self.teardown_lease:
             raise ValueError("postgres_statement_timeout must be below teardown_lease")
         if self.publish_timeout >= self.outbox_lease:
@@ -129,24 +129,5 @@ class ConsumerSettings(KafkaSettings):
 
     @property
     def cleanup_time(self) -> timedelta:
+        """`cleanup_deadline` as a duration."""
         return timedelta(seconds=self.cleanup_deadline)
-
-
-def load_settings() -> ConsumerSettings:
-    """The service's settings, or the end of the process."""
-    return read_settings(ConsumerSettings)
-
-
-def read_settings(kind: type[S]) -> S:
-    """The settings, or the end of the process with every error told at once. No value is printed: it may be secret."""
-    try:
-        return kind()
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {ENVIRONMENT_PREFIX}{'.'.join(str(part) for part in e['loc']).upper() or '(together)'}: {e['msg']}"
-            for e in error.errors(include_input=False, include_url=False)
-        )
-    except SettingsError as error:
-        problems = f"  {ENVIRONMENT_PREFIX}*: {error}; lists and maps are JSON"
-    print(f"The settings are not usable:\n{problems}", file=sys.stderr)  # noqa: T201  # no logs yet
-    raise SystemExit(2)

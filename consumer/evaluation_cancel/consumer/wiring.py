@@ -13,7 +13,7 @@ from functools import partial
 from evaluation_cancel.consumer.cleanup.loop import Cleanup
 from evaluation_cancel.consumer.cleanup.store import PostgresCleanupStore
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
-from evaluation_cancel.consumer.intake.decide import Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Decided, DecisionService
 from evaluation_cancel.consumer.intake.eager_claims import EagerClaims
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
@@ -97,7 +97,7 @@ def wire(
         call_margin=timedelta(seconds=settings.call_timeout),
         supplier=teardown.reservations if teardown is not None else None,
     )
-    decide = Decide(database, events, eager_claims)
+    decide = DecisionService(database, events, eager_claims)
     on_decided = _on_decided(metrics, on_waiting=_nudge(teardown), on_messages=_nudge(relay))
     if "reconcile" in wanted:
         limits = SweepLimits(inbox_days=settings.inbox_days, outbox_days=settings.outbox_days)
@@ -137,7 +137,7 @@ def _intake(
     settings: ConsumerSettings,
     database: Database,
     events: OutcomeEvents,
-    decide: Decide,
+    decide: DecisionService,
     eager_claims: EagerClaims,
     *,
     on_decided: Callable[[Decided, int], None],
@@ -189,7 +189,7 @@ def _cancellation_store(
         events,
         call_margin=timedelta(seconds=settings.call_timeout),
         cleanup_deadline=settings.cleanup_time,
-        ended=on_ended,
+        on_ended=on_ended,
         rules=rules,
     )
 
@@ -243,7 +243,7 @@ def _cleanup(
     *,
     on_ended: Callable[[], None],
 ) -> Cleanup:
-    store = PostgresCleanupStore(database, events, call_margin=timedelta(seconds=30), ended=on_ended)
+    store = PostgresCleanupStore(database, events, call_margin=timedelta(seconds=30), on_ended=on_ended)
     return Cleanup(store=store, artifacts=artifacts, worker=settings.worker)
 
 

@@ -9,13 +9,12 @@ import json
 import logging
 import sys
 from contextlib import AsyncExitStack
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import structlog
 import typer
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 
 from evaluation_cancel.producer import logs
@@ -34,12 +33,10 @@ from evaluation_cancel.producer.publisher import Publisher
 from evaluation_cancel.producer.settings import ProducerSettings
 from evaluation_cancel.schemas.commands import RequestedBy
 from evaluation_cancel.schemas.identifiers import uuid7
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, load_settings
 from evaluation_cancel.schemas.wire import headers_decoder
 
-USAGE_ERROR = 2
 NOT_KNOWN = 3
-Settings = TypeVar("Settings", bound=ProducerSettings)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -79,20 +76,17 @@ def cancel(
 
     1: some were refused or failed. 2: wrong usage. 3: of some it is not known.
     """
-    if user is not None and service is not None:
-        raise typer.BadParameter("give --user or --service, not both")
-    if command_id is not None and len(set(evaluation_ids)) > 1:
-        raise typer.BadParameter("--command-id names one command; give one evaluation")
     distinct = dict.fromkeys(evaluation_ids)
+    _check_actor(user, service, over_http=url is not None)
+    if command_id is not None and len(distinct) > 1:
+        raise typer.BadParameter("--command-id names one command; give one evaluation")
     rows = [Progress(evaluation_id=each, command_id=command_id or str(uuid7())) for each in distinct]
     wait_seconds = timeout if wait else None
     if url is not None:
-        if user is not None or service is not None:
-            raise typer.BadParameter("with --url the token says who asks; --user and --service have no meaning")
         http_wish = HttpWish(reason=reason, cleanup_artifacts=cleanup)
         asyncio.run(_cancel_over_http(url, token, rows, http_wish, as_json=as_json, wait_seconds=wait_seconds))
         raise typer.Exit(exit_code(rows, waited=wait))
-    settings = _settings(ProducerSettings)
+    settings = load_settings(ProducerSettings)
     wish = Wish(
         requested_by=_actor(user, service, team),
         reason=reason,
@@ -102,18 +96,26 @@ def cancel(
     try:
         asyncio.run(_cancel(settings, rows, wish, as_json=as_json, wait_seconds=wait_seconds))
     except KafkaUnreachable as error:
-        _explain(str(error))
+        typer.echo(str(error), err=True)
         raise typer.Exit(NOT_KNOWN) from None
     raise typer.Exit(exit_code(rows, waited=wait))
+
+
+def _check_actor(user: str | None, service: str | None, *, over_http: bool) -> None:
+    """Raises `BadParameter` for options that contradict each other."""
+    if user is not None and service is not None:
+        raise typer.BadParameter("give --user or --service, not both")
+    if over_http and (user is not None or service is not None):
+        raise typer.BadParameter("with --url the token names the caller; --user and --service have no meaning")
 
 
 @app.command()
 def serve() -> None:
     """Serve the HTTP endpoint until SIGTERM or Ctrl-C. Its settings: EVALUATION_CANCEL_ENDPOINT_…"""
-    from evaluation_cancel.producer import app as service  # noqa: PLC0415  # needs the extra `http`, which the other commands do not
+    from evaluation_cancel.producer import app as service  # noqa: PLC0415  # needs the extra `http`
     from evaluation_cancel.producer.endpoint.settings import EndpointSettings  # noqa: PLC0415
 
-    settings = _settings(EndpointSettings)
+    settings = load_settings(EndpointSettings)
     logs.configure(settings.endpoint_log_level)
     _use_uvloop()
     asyncio.run(service.run(settings))
@@ -177,19 +179,6 @@ def _follower(settings: ProducerSettings) -> OutcomeFollower:
     )
 
 
-def _settings(kind: type[Settings]) -> Settings:
-    try:
-        return kind()
-    except SettingsError as unreadable:
-        _explain(str(unreadable))
-        raise typer.Exit(USAGE_ERROR) from None
-    except ValidationError as errors:
-        for error in errors.errors(include_url=False):
-            name = "_".join(str(part) for part in error["loc"])
-            _explain(f"{ENVIRONMENT_PREFIX}{name.upper()}: {error['msg']}" if name else error["msg"])
-        raise typer.Exit(USAGE_ERROR) from None
-
-
 def _actor(user: str | None, service: str | None, teams: list[str] | None) -> RequestedBy:
     try:
         if service is not None:
@@ -198,10 +187,6 @@ def _actor(user: str | None, service: str | None, teams: list[str] | None) -> Re
     except ValidationError as errors:
         first = errors.errors()[0]
         raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from None
-
-
-def _explain(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _use_uvloop() -> None:

@@ -1,15 +1,17 @@
-"""How to reach Kafka: the settings that both sides share, and what aiokafka makes of them.
+"""The Kafka settings of every process, and how any settings are loaded.
 
-Settings of one side only stand with that side: producer/settings.py, consumer/settings.py.
+Other settings are in `consumer/settings.py`, `consumer/audit/cli/settings.py`, `producer/settings.py` and
+`producer/endpoint/settings.py`.
 """
 
+import sys
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 from aiokafka.conn import collect_hosts
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from evaluation_cancel.schemas.topics import Topics
 
@@ -18,7 +20,7 @@ _LAST_PORT: Final = 65535
 
 
 class KafkaSettings(BaseSettings):
-    """Read from the environment; a value given in code goes before it."""
+    """Read from the environment. Arguments of the constructor take precedence."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
@@ -32,33 +34,37 @@ class KafkaSettings(BaseSettings):
     """host:port of one or more brokers, separated by commas."""
 
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,100}$")
-    """What stands before the name of each topic, so that several systems can share a broker."""
+    """Prefix of each topic name, so that several systems can share a broker."""
 
     kafka_isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
-    """Readers skip what an aborted transaction wrote. The in-memory broker knows only read_uncommitted."""
+    """read_committed: readers skip records of aborted transactions. The in-memory broker needs read_uncommitted."""
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Encryption and authentication of the connection."""
 
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    """How the user name and password are presented."""
+    """SASL mechanism of the user name and password."""
 
     kafka_sasl_username: str | None = None
+    """User name, required with SASL."""
     kafka_sasl_password: SecretStr | None = None
+    """Password, required with SASL."""
 
     kafka_ssl_ca_file: Path | None = None
-    """PEM file of the authorities that may have signed the brokers' certificates; the system's when absent."""
+    """PEM file of the authorities that sign the brokers' certificates. None: the system's authorities."""
 
     kafka_ssl_certificate_file: Path | None = None
-    """PEM file of this client's certificate, where brokers ask for one."""
+    """PEM file of the client certificate, if the brokers demand one."""
 
     kafka_ssl_key_file: Path | None = None
+    """PEM file of the client certificate's private key. None: the key is in the certificate's file."""
     kafka_ssl_key_password: SecretStr | None = None
+    """Password of the private key, if it has one."""
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _are_addresses(cls, servers: str) -> str:
-        """As aiokafka reads them, which would complain only when it connects, or never."""
+        """Parse as aiokafka does. aiokafka itself complains only when it connects, or never."""
         try:
             addresses = collect_hosts(servers, randomize=False)
         except ValueError:
@@ -78,10 +84,11 @@ class KafkaSettings(BaseSettings):
 
     @property
     def topics(self) -> Topics:
+        """The names of the three topics, with the prefix."""
         return Topics(prefix=self.topic_prefix)
 
     def kafka_client(self) -> dict[str, Any]:
-        """The arguments that every aiokafka client of this process is made with. Reads the certificate files."""
+        """Arguments for the constructor of any aiokafka client. Reads the certificate files; raises `OSError`."""
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.kafka_bootstrap_servers,
             "security_protocol": self.kafka_security_protocol,
@@ -102,3 +109,26 @@ class KafkaSettings(BaseSettings):
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+_Settings = TypeVar("_Settings", bound=KafkaSettings)
+
+
+def load_settings(settings_class: type[_Settings]) -> _Settings:
+    """Read the settings from the environment.
+
+    Prints every error on standard error, without the value, which may be secret, and exits with 2.
+    """
+    try:
+        return settings_class()
+    except ValidationError as error:
+        problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_input=False, include_url=False)]
+    except SettingsError as error:
+        problems = [f"{ENVIRONMENT_PREFIX}*: {error}; lists and maps are JSON"]
+    print("The settings are not usable:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
+    raise SystemExit(2)
+
+
+def _problem(path: tuple[int | str, ...], message: str) -> str:
+    """An empty path means that several settings contradict each other."""
+    return f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, path)).upper()}: {message}" if path else message

@@ -24,10 +24,10 @@ from deploy.local.stand.stack import stack
 from deploy.local.stand.system import CLUSTER, CONSUMERS, System, system
 from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
+from tests.bench.environment import DURABLE
 from tests.bench.kubernetes import raw_jobs
 from tests.bench.kubernetes.running_jobs import faults_of_jobs, run_jobs
 from tests.bench.pipeline.load import Load, make_load, register, send
-from tests.bench.stand import DURABLE
 from tests.support.waiting import until
 
 _RAW_NAMESPACE = "raw"
@@ -52,12 +52,12 @@ class Bench:
 
     def pids(self) -> Mapping[str, int]:
         """Of the parts whose work is compared."""
-        stand = self.running.stack
-        parts: list[object] = [stand.postgres, stand.kafka, stand.kubernetes]
-        if isinstance(stand.kubernetes, RealKubernetes):
-            kubernetes = stand.kubernetes
-            parts += [kubernetes.apiserver, kubernetes.etcd, kubernetes.controllers, kubernetes.kwok]
-        pids = {part.name: part.child.pid for part in parts if isinstance(part, Part) and part.child is not None}
+        parts = self.running.stack
+        measured: list[object] = [parts.postgres, parts.kafka, parts.kubernetes]
+        if isinstance(parts.kubernetes, RealKubernetes):
+            kubernetes = parts.kubernetes
+            measured += [kubernetes.apiserver, kubernetes.etcd, kubernetes.controllers, kubernetes.kwok]
+        pids = {part.name: part.child.pid for part in measured if isinstance(part, Part) and part.child is not None}
         return {"consumer": self.running.consumers[CONSUMERS[0]].child.pid, **pids}
 
 
@@ -75,7 +75,7 @@ class Prepared:
 
 
 @asynccontextmanager
-async def bench(kafka: str, kubernetes: str) -> AsyncIterator[Bench]:
+async def running_bench(kafka: str, kubernetes: str) -> AsyncIterator[Bench]:
     async with AsyncExitStack() as opened:
         parts = await opened.enter_async_context(stack(kafka=kafka, kubernetes=kubernetes, postgres_settings=DURABLE))
         running = await opened.enter_async_context(system(parts))

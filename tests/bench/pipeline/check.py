@@ -20,10 +20,10 @@ def faults_of_events(command_ids: Iterable[str], notes: Notes) -> list[str]:
     wanted = set(command_ids)
     faults = [f"event {i} came {n} times" for i, n in Counter(note[0] for note in notes).items() if n != 1]
     for kind in (ACCEPTED, CANCELLED):
-        told = Counter(note[2] for note in notes if note[1] == kind)
-        faults += [f"{len(wanted - told.keys())} commands without {kind}"] * bool(wanted - told.keys())
-        faults += [f"command {c} has {n} of {kind}" for c, n in told.items() if n != 1]
-        faults += [f"{kind} for {c}, which was never sent" for c in told.keys() - wanted]
+        counts = Counter(note[2] for note in notes if note[1] == kind)
+        faults += [f"{len(wanted - counts.keys())} commands without {kind}"] * bool(wanted - counts.keys())
+        faults += [f"command {c} has {n} of {kind}" for c, n in counts.items() if n != 1]
+        faults += [f"{kind} for {c}, which was never sent" for c in counts.keys() - wanted]
     others = {note[1] for note in notes} - {ACCEPTED, CANCELLED}
     return faults + [f"events of type {kind}, which nothing asked for" for kind in sorted(others)]
 

@@ -20,9 +20,10 @@ from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 from evaluation_cancel.consumer.runtime.supervisor import Supervisor
-from evaluation_cancel.consumer.settings import ConsumerSettings, load_settings
+from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.consumer.wiring import Clients, wire
+from evaluation_cancel.schemas.kafka_settings import load_settings
 from tests.bench.kubernetes.instant_jobs import CLUSTER, InstantJobs
 from tests.bench.pipeline.reader import write
 
@@ -48,4 +49,4 @@ async def serve(settings: ConsumerSettings, begun_file: str) -> None:
 if __name__ == "__main__":
     logs.configure("warning")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(load_settings(), sys.argv[1]))
+        runner.run(serve(load_settings(ConsumerSettings), sys.argv[1]))

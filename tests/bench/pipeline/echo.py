@@ -13,7 +13,8 @@ import time
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from evaluation_cancel.consumer.settings import ConsumerSettings, load_settings
+from evaluation_cancel.consumer.settings import ConsumerSettings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 from tests.bench.pipeline.reader import write
 
 _BATCH = 2000
@@ -54,4 +55,4 @@ async def _produce(producer: AIOKafkaProducer, topic: str, fetched: dict[TopicPa
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(echo(load_settings(), sys.argv[1]))
+        runner.run(echo(load_settings(ConsumerSettings), sys.argv[1]))

@@ -18,12 +18,13 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand, received
-from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, decide
+from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, decide_command
 from evaluation_cancel.consumer.domain.messages import Message, pack_headers
-from evaluation_cancel.consumer.settings import ConsumerSettings, load_settings
+from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.wiring import outcome_events
 from evaluation_cancel.schemas.events import Evidence
 from evaluation_cancel.schemas.identifiers import uuid7
+from evaluation_cancel.schemas.kafka_settings import load_settings
 from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
 from tests.bench.kubernetes.instant_jobs import InstantJobs
 from tests.bench.pipeline import one_by_one_sql as sql
@@ -65,7 +66,7 @@ class OneByOne:
         seen = EvaluationSeen(
             team_id=row["team_id"], status=row["status"], cluster=row["cluster"], open_cancellation=fence
         )
-        decision = decide(Asked(team_ids=frozenset(command.team_ids), expires_at=command.expires_at), seen, now)
+        decision = decide_command(Asked(team_ids=frozenset(command.team_ids), expires_at=command.expires_at), seen, now)
         assert isinstance(decision, Accepted)
         cancellation = uuid7()
         await connection.execute(sql.INSERT_COMMAND, *sql.command_row(command, seen, cancellation))
@@ -110,4 +111,4 @@ async def run(settings: ConsumerSettings, begun_file: str) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(load_settings(), sys.argv[1]))
+        runner.run(run(load_settings(ConsumerSettings), sys.argv[1]))

@@ -54,7 +54,7 @@ def command_row(command: ReceivedCommand, seen: EvaluationSeen, cancellation: UU
         command.source,
         command.id,
         command.evaluation_id,
-        command.meaning,
+        command.fingerprint,
         command.actor_kind,
         command.actor_id,
         orjson.dumps(command.team_ids).decode(),

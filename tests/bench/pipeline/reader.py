@@ -89,6 +89,6 @@ def command(reading: Reading) -> list[str]:
 
 
 if __name__ == "__main__":
-    asked = Reading(**json.loads(sys.argv[1]))
-    write(asked.result, json.dumps(read(asked)))
+    reading = Reading(**json.loads(sys.argv[1]))
+    write(reading.result, json.dumps(read(reading)))
     signal.pause()

@@ -17,11 +17,11 @@ from uuid import uuid4
 
 from deploy.local.processes.process import Child
 from evaluation_cancel.schemas.topics import Topics
+from tests.bench.environment import BenchEnvironment
 from tests.bench.pipeline import reader
 from tests.bench.pipeline.check import ACCEPTED, CANCELLED, Notes, faults_of_echo, faults_of_events
 from tests.bench.pipeline.load import Load, make_load, register, send
 from tests.bench.pipeline.reader import Reading
-from tests.bench.stand import Stand
 from tests.bench.usage import Meter, Usage
 
 _LIMIT = 900.0
@@ -71,30 +71,32 @@ class _Files:
     begun: Path
 
     @classmethod
-    def new(cls, stand: Stand) -> _Files:
+    def new(cls, environment: BenchEnvironment) -> _Files:
         run = uuid4().hex[:8]
-        ready, result, begun = (stand.work.directory / f"{run}.{what}" for what in ("ready", "result", "begun"))
+        ready, result, begun = (environment.work.directory / f"{run}.{what}" for what in ("ready", "result", "begun"))
         return cls(ready=ready, result=result, begun=begun)
 
 
-async def run(stand: Stand, contestant: Contestant, count: int, *, rate: float | None = None) -> Result:
+async def run(
+    environment: BenchEnvironment, contestant: Contestant, count: int, *, rate: float | None = None
+) -> Result:
     """All commands first, then the contestant; or, given a rate, the contestant first and commands at that rate."""
-    load, files = make_load(count), _Files.new(stand)
-    dsn, topics = await stand.fresh_database(), await stand.fresh_topics()
+    load, files = make_load(count), _Files.new(environment)
+    dsn, topics = await environment.fresh_database(), await environment.fresh_topics()
     await register(dsn, load)
     children: list[Child] = []
     try:
-        reading = _reading(stand, topics, contestant, count, files)
-        children.append(stand.work.start("reader", reader.command(reading), cwd=Path.cwd()))
+        reading = _reading(environment, topics, contestant, count, files)
+        children.append(environment.work.start("reader", reader.command(reading), cwd=Path.cwd()))
         await _written(children, files.ready)
         if rate is None:
-            recorded = await send(stand.kafka.bootstrap_servers, topics.commands, load)
-        consumers = _start(stand, contestant, dsn, topics, files)
+            recorded = await send(environment.kafka.bootstrap_servers, topics.commands, load)
+        consumers = _start(environment, contestant, dsn, topics, files)
         children += consumers
         await _written(children, *(_begun_file(files, n) for n in range(contestant.processes)))
-        meter = Meter({**stand.pids(), **_named(contestant, consumers), "reader": children[0].pid})
+        meter = Meter({**environment.pids(), **_named(contestant, consumers), "reader": children[0].pid})
         if rate is not None:
-            recorded = await send(stand.kafka.bootstrap_servers, topics.commands, load, rate=rate)
+            recorded = await send(environment.kafka.bootstrap_servers, topics.commands, load, rate=rate)
         await _until_read(children, files.result)
         usage = meter.read()
     finally:
@@ -130,11 +132,13 @@ def _result(
     )
 
 
-def _reading(stand: Stand, topics: Topics, contestant: Contestant, count: int, files: _Files) -> Reading:
+def _reading(
+    environment: BenchEnvironment, topics: Topics, contestant: Contestant, count: int, files: _Files
+) -> Reading:
     return Reading(
-        bootstrap_servers=stand.kafka.bootstrap_servers,
+        bootstrap_servers=environment.kafka.bootstrap_servers,
         topic=topics.events,
-        isolation_level=stand.isolation_level,
+        isolation_level=environment.isolation_level,
         outcomes=count,
         outcome_type=contestant.outcome_type,
         patience=_PATIENCE,
@@ -143,20 +147,22 @@ def _reading(stand: Stand, topics: Topics, contestant: Contestant, count: int, f
     )
 
 
-def _start(stand: Stand, contestant: Contestant, dsn: str, topics: Topics, files: _Files) -> list[Child]:
-    environment = {
+def _start(
+    environment: BenchEnvironment, contestant: Contestant, dsn: str, topics: Topics, files: _Files
+) -> list[Child]:
+    variables = {
         **os.environ,
         "EVALUATION_CANCEL_POSTGRES_DSN": dsn,
-        "EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": stand.kafka.bootstrap_servers,
-        "EVALUATION_CANCEL_KAFKA_ISOLATION_LEVEL": stand.isolation_level,
+        "EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": environment.kafka.bootstrap_servers,
+        "EVALUATION_CANCEL_KAFKA_ISOLATION_LEVEL": environment.isolation_level,
         "EVALUATION_CANCEL_TOPIC_PREFIX": topics.prefix,
         "EVALUATION_CANCEL_GROUP_ID": f"{topics.prefix}group",
     }
     return [
-        stand.work.start(
+        environment.work.start(
             f"consumer-{number}",
             [sys.executable, "-m", contestant.module, _begun_file(files, number)],
-            environment=environment,
+            environment=variables,
             cwd=Path.cwd(),
         )
         for number in range(contestant.processes)

@@ -1,4 +1,4 @@
-"""Clusters for the teardown's tests: the stand's, and one of a test's own in which anything may go wrong."""
+"""Fixtures of the consumer's tests: clusters, the shared one or a simulated one with faults, and S3."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,15 +14,14 @@ from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess, connect
 from evaluation_cancel.consumer.s3 import connect as s3_connection
 from evaluation_cancel.consumer.s3.artifacts import S3Artifacts
-from tests.integration.deploy.kubernetes.conftest import session_of
 from tests.support.consumer.cluster_env import ClusterEnv
 from tests.support.consumer.objects import access
-from tests.support.kubernetes.raw import Raw
+from tests.support.kubernetes.raw import Raw, session_of
 
 
 @pytest.fixture
 async def cluster_env(environment: Stack, namespace: str) -> AsyncIterator[ClusterEnv]:
-    """A namespace on the stand's cluster, whichever that is."""
+    """A namespace of the environment's cluster, simulated or real."""
     jobs = await connect(ClusterAccess(kubeconfig=environment.cluster.kubeconfig, disable_strict_ssl_verification=True))
     async with session_of(environment.cluster) as session:
         yield ClusterEnv(raw=Raw(session, namespace), jobs=jobs)
@@ -37,10 +36,10 @@ async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[ClusterEnv]:
-    """A simulated cluster of the test's own, so that no other test feels its faults.
+    """A simulated cluster of the test's own, whose faults do not affect other tests.
 
-    The service has no rights but those it needs. Whatever a test does to it, no DELETE of it may spare the pods or
-    mean another Job than the one it names.
+    The service has only the rights that it needs. Afterwards the fixture checks that each DELETE named the uid of a
+    Job and included its pods.
     """
     seen = await with_rights(simulator.cluster, tmp_path, "consumer")
     jobs = await connect(ClusterAccess(kubeconfig=seen.kubeconfig, call_timeout=1.0, connect_timeout=1.0))
@@ -57,7 +56,7 @@ async def faulty(simulator: Simulator, tmp_path: Path) -> AsyncIterator[ClusterE
 
 @pytest.fixture(scope="package")
 async def s3_client(environment: Stack) -> AsyncIterator[Any]:
-    """A plain client, to prepare and to look. Making one takes long, so there is one for all."""
+    """A plain client, to prepare and to check. Opening one is slow, so all tests share it."""
     s3 = environment.s3
     session = aioboto3.Session(s3.access_key, s3.secret_key, region_name=s3.region)
     async with session.client("s3", endpoint_url=s3.endpoint_url) as client:

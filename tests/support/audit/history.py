@@ -1,4 +1,4 @@
-"""A short history made by the real service: each decision and outcome once, archived, for all audit tests."""
+"""A short history of the real service, archived, with each decision and outcome once. All audit tests share it."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope
 from evaluation_cancel.schemas.identifiers import uuid7
 from evaluation_cancel.schemas.topics import Topics
 from evaluation_cancel.schemas.wire.codec import encode_command
-from tests.integration.deploy.kubernetes.conftest import session_of
 from tests.support.consumer.cluster_env import CLUSTER, labelled
 from tests.support.environment import unique
 from tests.support.fakes.audit import MemoryStore
-from tests.support.kubernetes.raw import Raw
+from tests.support.kubernetes.raw import Raw, session_of
 from tests.support.schemas.odd_records import send_batch
 from tests.support.waiting import until
 
 SOURCE: Final = "/audit-tests"
 OWNER: Final = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "name": "x", "controller": True}
 COMMANDS: Final = 8
-"""Of those sent, how many end up in the inbox; the others are a duplicate and two dead letters."""
+"""Commands in the inbox. The others that were sent are a duplicate and two dead letters."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """`objects`: the archive as it was written. Evaluations are named for what became of them."""
+    """`objects` is the archive as it was written. The names of evaluations tell their state or outcome."""
 
     settings: AuditSettings
     database: str
-    """Its name; tests that change rows work in a copy."""
+    """The database's name. Tests that change rows work in a copy."""
     objects: dict[str, bytes]
     running: UUID
     created: UUID
@@ -57,17 +56,18 @@ class History:
     unknown: UUID
 
     def archive(self) -> MemoryStore:
-        """A copy of the archive, to be tampered with."""
+        """A copy of the archive, which the test may change."""
         store = MemoryStore()
         store.objects = dict(self.objects)
         return store
 
     def on(self, dsn: str) -> AuditSettings:
+        """The settings with another database."""
         return self.settings.model_copy(update={"postgres_dsn": type(self.settings.postgres_dsn)(dsn)})
 
 
 def keys(directory: Path) -> tuple[Path, Path]:
-    """A new signing key and its public half, in PEM files."""
+    """Create a signing key. Returns the PEM files of the private and the public key."""
     from cryptography.hazmat.primitives import serialization as s  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
@@ -113,7 +113,7 @@ async def new_bucket(environment: Stack) -> str:
 
 @asynccontextmanager
 async def made_history(environment: Stack, template: str, directory: Path) -> AsyncIterator[History]:
-    """The service runs until everything has come to its end, then the archiver once."""
+    """Run the service until every command has its outcome, then the archiver once."""
     database = unique("history")
     dsn = await environment.postgres.create_database(database, template=template)
     topics = Topics(f"{unique('audit')}-")
@@ -133,7 +133,7 @@ async def made_history(environment: Stack, template: str, directory: Path) -> As
         async with service(settings, ALL_LOOPS):
             await _commands(settings, history)
             try:
-                await until(lambda: _is_over(connection), "everything has come to its end", within=90)
+                await until(lambda: _is_finished(connection), "every command has its outcome", within=90)
             except TimeoutError as error:
                 raise TimeoutError(f"decided, open, dead letters, waiting: {await _progress(connection)}") from error
         await connection.close()
@@ -149,7 +149,7 @@ async def archive_once(settings: AuditSettings) -> None:
 
 
 async def download(settings: AuditSettings) -> dict[str, bytes]:
-    """Everything in the archive, the probe apart."""
+    """All objects of the archive except the probe."""
     async with parts.store(settings) as store:
         found = {key: await store.get(key) async for key in store.keys("")}
     return {key: body for key, body in found.items() if body is not None and key != "probe"}
@@ -216,7 +216,7 @@ async def _commands(settings: AuditSettings, history: History) -> None:
     )
 
 
-async def _is_over(connection: Any) -> bool:
+async def _is_finished(connection: Any) -> bool:
     return await _progress(connection) == (COMMANDS, 0, 2, 0)
 
 

@@ -1,4 +1,4 @@
-"""A replay into memory, for tests."""
+"""Replays an archive or a Kafka log into memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERYTHING = Selection()
 
 
 class Kept:
-    """An output that keeps the records; fails after some, if told to."""
+    """An output that keeps the records."""
 
     def __init__(self) -> None:
         self.records: list[RawRecord] = []

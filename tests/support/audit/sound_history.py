@@ -1,4 +1,4 @@
-"""One evaluation's sound history, for the judges' tests to make unsound: its records, and the rows of Postgres."""
+"""The consistent history of one evaluation: its records and its rows. Tests of `verify` change single values."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def rejection(**changes: Any) -> EvaluationCancelRejected:
 
 
 class SoundHistory:
-    """A sound history; tests make it unsound."""
+    """A consistent history. Tests change it, then check the findings of `judge`."""
 
     def __init__(self) -> None:
         self.commands = [command(0)]

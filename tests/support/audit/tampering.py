@@ -1,4 +1,4 @@
-"""Ways to alter an archive; each gives where the defect is and the code it is to be found under."""
+"""Ways to alter an archive. Each returns the place of the defect and the code under which `verify` must report it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def data(objects: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def links(objects: dict[str, bytes], topic: str) -> list[str]:
-    """Of the partition with the most links."""
+    """The keys of the links of the topic's partition with the most links."""
     found: dict[str, list[str]] = {}
     for key in sorted(objects):
         if key.startswith(f"chain/{topic}/"):
@@ -91,7 +91,7 @@ def truncate_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
 
 
 def sign_with_another_key(history: History, store: MemoryStore) -> tuple[str, str]:
-    """The whole chain, so that every digest fits."""
+    """Sign the whole chain, so that every digest is right."""
     stranger, previous = new_signer(), None
     for key in events_links(history, store):
         link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
@@ -101,7 +101,7 @@ def sign_with_another_key(history: History, store: MemoryStore) -> tuple[str, st
 
 
 def insert_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
-    """A copy of a real one, behind the end."""
+    """Insert a copy of a valid link after the last one."""
     found = events_links(history, store)
     key = found[0].rpartition("/")[0] + "/" + "9".zfill(20)
     while key in store.objects:
@@ -119,7 +119,7 @@ def insert_a_chain_of_an_unknown_key(history: History, store: MemoryStore) -> tu
 
 
 def rewrite_a_link_with_the_stolen_key(history: History, store: MemoryStore) -> tuple[str, str]:
-    """The next link still names what stood there before."""
+    """Rewrite one link. The next one still has the digest of the original."""
     _, key, after = events_links(history, store)[:3]
     link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
     store.objects[key] = encode_link(replace(link, first_timestamp=1), signer_of(history))

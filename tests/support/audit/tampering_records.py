@@ -1,6 +1,7 @@
-"""What the thief of the signing key can do to records: all digests, counts and signatures fit. Only Postgres tells.
+"""Ways to alter records with a stolen signing key: all digests, counts and signatures are right.
 
-Each gives where the defect is and the code it is to be found under.
+Only the comparison with Postgres finds the defects. Each way returns the place of the defect and the code under which
+`verify` must report it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ Change = Callable[[list[RawRecord]], list[RawRecord]]
 
 
 def rewrite(history: History, store: MemoryStore, topic: str, change: Change, *, cut: bool = False) -> None:
-    """The whole chain of the partition with the most links, as one link that is right in itself. `cut`: it ends with
-    its last record, else it reaches as far as before, and what lies between is said to hold nothing.
+    """Replace the chain of the topic's partition with the most links by one valid link with changed records.
+
+    With `cut` the link ends at its last record. Else it ends where the chain did, and missing offsets count as absent.
     """
     keys, records = links(store.objects, topic), []
     trusted = parts.trusted_keys(history.settings)
@@ -48,7 +50,7 @@ def rewrite(history: History, store: MemoryStore, topic: str, change: Change, *,
 
 
 def change_a_record(history: History, store: MemoryStore) -> tuple[str, str]:
-    """The actor in an event is no longer the one of its command."""
+    """Change the actor of events, so that they differ from their commands."""
 
     def change(records: list[RawRecord]) -> list[RawRecord]:
         return [replace(r, value=(r.value or b"").replace(b'"id":"ada', b'"id":"bob')) for r in records]
@@ -68,12 +70,12 @@ def drop_an_event(history: History, store: MemoryStore) -> tuple[str, str]:
 
 
 def _without_the_last_kind(records: list[RawRecord]) -> list[RawRecord]:
-    """Without the last event, however often it was published."""
+    """Drop every copy of the last event."""
     return [r for r in records if r.value != records[-1].value]
 
 
 def swap_two_commands(history: History, store: MemoryStore) -> tuple[str, str]:
-    """Each lies where the other was read."""
+    """Exchange the positions of two commands."""
 
     def swap(records: list[RawRecord]) -> list[RawRecord]:
         ids = [dict(r.headers).get("ce_id") for r in records]
@@ -88,7 +90,7 @@ def swap_two_commands(history: History, store: MemoryStore) -> tuple[str, str]:
 
 
 def insert_a_command(history: History, store: MemoryStore) -> tuple[str, str]:
-    """Nobody sent it, and nothing decided it."""
+    """Insert a command that was never sent or decided."""
     where = []
 
     def insert(records: list[RawRecord]) -> list[RawRecord]:
@@ -103,7 +105,7 @@ def insert_a_command(history: History, store: MemoryStore) -> tuple[str, str]:
 
 
 def insert_an_event(history: History, store: MemoryStore) -> tuple[str, str]:
-    """An outcome that never was, of a command that never was."""
+    """Insert an event for a command that was never sent."""
     where = []
 
     def insert(records: list[RawRecord]) -> list[RawRecord]:
@@ -118,7 +120,7 @@ def insert_an_event(history: History, store: MemoryStore) -> tuple[str, str]:
 
 
 def truncate_the_events(history: History, store: MemoryStore) -> tuple[str, str]:
-    """As if the archive had not come so far."""
+    """Cut the last event off, as if the archive ended before it."""
     rewrite(history, store, history.settings.topics.events, _without_the_last_kind, cut=True)
     return "messages row", "not_archived"
 

@@ -1,4 +1,4 @@
-"""One attempt at a row of a test's own, for tests of what an attempt does."""
+"""Runs one teardown attempt on a claimed row, with Jobs in memory."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ A_POD = Pod(name="job-abc", uid="pod-1", owner_uid="uid-1")
 
 
 def row(**changes: Any) -> ClaimedCancellation:
+    """A claim of a running evaluation's cancellation."""
     given: dict[str, Any] = {
         "id": UUID(int=7),
         "evaluation_id": EVALUATION,
@@ -39,7 +40,7 @@ def row(**changes: Any) -> ClaimedCancellation:
 
 
 class Intents:
-    """Records intents into the list of calls, so that their order shows."""
+    """Records intents in the list of calls, so that tests can check their order. `held=False`: the claim is lost."""
 
     def __init__(self, jobs: MemoryJobs, *, held: bool = True) -> None:
         self.jobs = jobs
@@ -51,4 +52,5 @@ class Intents:
 
 
 async def attempted(claimed: ClaimedCancellation, jobs: MemoryJobs, *, held: bool = True, **seen: Any) -> Outcome:
+    """Run one attempt at the time `NOW`."""
     return await attempt(claimed, jobs, Intents(jobs, held=held), rules=RULES, now=lambda: NOW, **seen)

@@ -1,4 +1,4 @@
-"""A cluster with Jobs of evaluations on it, and the teardown at work on them with a store in memory."""
+"""A namespace of a cluster for Jobs of evaluations, and the teardown loop on it, with a store in memory."""
 
 from __future__ import annotations
 
@@ -25,31 +25,32 @@ from tests.support.waiting import until
 
 CLUSTER = "local"
 LIMITS = TeardownLimits(poll=0.05, lease=timedelta(seconds=60))
-SLOW_LOOKS = TeardownRules(min_poll_interval=3600.0, max_poll_interval=3600.0)
-"""Only the watch can then be what ends a wait."""
+SLOW_POLLS = TeardownRules(min_poll_interval=3600.0, max_poll_interval=3600.0)
+"""Polls so rarely that only the watch can end a wait."""
 QUICK = TeardownRules(min_poll_interval=0.1, max_poll_interval=0.2, backoff_base=0.05, backoff_cap=0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterEnv:
-    """`raw` is the administrator's view, `jobs` the service's."""
+    """`raw` has the administrator's rights, `jobs` is the service's client."""
 
     raw: Raw
     jobs: KubernetesJobs
     simulator: Simulator | None = None
 
     async def job(self, evaluation_id: UUID, name: str = "job", *, pods: int = 1, **settings: Any) -> str:
-        """Creates a labelled Job, waits until its pods run, and gives its uid."""
+        """Create a labelled Job, wait until its pods run, and return its uid."""
         created = await self.raw.running_job(name, pods=pods, **labelled(evaluation_id), **settings)
         return created.uid
 
     async def cancelled(self, store: MemoryCancellations, name: str = "job", **settings: Any) -> Stored:
-        """A running evaluation with one Job whose cancellation was accepted."""
+        """Create a Job and store an accepted cancellation of its evaluation."""
         evaluation_id = uuid4()
         uid = await self.job(evaluation_id, name, **settings)
         return store.add(self.row(evaluation_id=evaluation_id, job_name=name, job_uid=uid))
 
     def row(self, **changes: Any) -> Stored:
+        """A cancellation in this cluster and namespace."""
         return Stored(**({"cluster": CLUSTER, "namespace": self.raw.namespace} | changes))
 
     @asynccontextmanager
@@ -62,9 +63,7 @@ class ClusterEnv:
         watch: bool = True,
         more: Mapping[str, Jobs] | None = None,
     ) -> AsyncIterator[Teardown]:
-        """The loop at work until the end of the context, from when the watch knows what is there; `more` clusters have
-        none.
-        """
+        """Run the loop until the context ends, after the watch is connected. `more` clusters have no watch."""
         watch_cache = WatchCache()
         loop = Teardown(
             store=store,
@@ -105,12 +104,14 @@ async def ended(*rows: Stored, within: float = 60.0) -> None:
 
 
 async def gone(row: Stored, within: float = 60.0) -> Gone:
+    """Wait for the row's outcome, which must be `Gone`."""
     await ended(row, within=within)
     assert isinstance(row.ended, Gone), row.ended
     return row.ended
 
 
 async def failed(row: Stored) -> Failed:
+    """Wait for the row's outcome, which must be `Failed`."""
     await ended(row)
     assert isinstance(row.ended, Failed), row.ended
     return row.ended

@@ -1,4 +1,4 @@
-"""Commands and what is seen of evaluations, for tests of what is decided."""
+"""Received commands for tests of intake and decisions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _offsets = itertools.count()
 def command(
     evaluation_id: UUID | None = None,
     *,
-    id: str | None = None,  # noqa: A002  # the attribute's name
+    id: str | None = None,  # noqa: A002  # CloudEvents' name
     source: str = "urn:tests",
     team: str = "blue",
     actor: str = "ada",
@@ -31,7 +31,7 @@ def command(
     expires_at: datetime | None = None,
     topic: str = "commands",
 ) -> ReceivedCommand:
-    """A command as intake would have made it, at the next offset of partition 0."""
+    """A command as intake decodes it, at the next offset of partition 0."""
     evaluation_id = evaluation_id or uuid4()
     data: dict[str, Any] = {"kind": "user", "id": actor, "team_ids": (team,)}
     message = CancelEvaluation(evaluation_id=evaluation_id, requested_by=data, reason=reason, cleanup_artifacts=cleanup)

@@ -1,4 +1,4 @@
-"""A broker that takes what it is told to, and relays that publish to it."""
+"""A broker in memory, and relays that publish to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.consumer.postgres_env import PostgresEnv
 
 
 class FakeBroker:
-    """Takes what it is sent; `answers` maps a value to what is said of it instead of Sent."""
+    """Accepts every record. `answers` maps a value to another result than `Sent`."""
 
     def __init__(self) -> None:
         self.rounds: list[list[Record]] = []
@@ -30,6 +30,7 @@ class FakeBroker:
 
     @property
     def values(self) -> list[bytes]:
+        """The values of all records, in the order in which they were sent."""
         return [value or b"" for sent in self.rounds for _, _, value, _ in sent]
 
 
@@ -46,7 +47,7 @@ async def add(
     event_id: UUID | None = None,
     evaluation_id: UUID | None = None,
 ) -> None:
-    """Messages as (key, value)."""
+    """Insert messages, given as (key, value), into the outbox."""
     async with postgres_env.database.transaction() as tx:
         await outbox.add(
             tx,
@@ -66,5 +67,5 @@ async def add(
 
 
 async def lead(relay: Relay) -> None:
-    """Takes the lease, as `run` does before each round."""
+    """Take the lease, as `run` does before each batch."""
     assert await relay._hold()

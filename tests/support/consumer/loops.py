@@ -1,4 +1,4 @@
-"""The teardown loop at work between a store and a cluster in memory."""
+"""Runs the teardown loop with a store and clusters in memory."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ RULES = TeardownRules(min_poll_interval=3600, max_poll_interval=3600, backoff_ba
 async def running(
     store: CancellationStore, jobs: Jobs | Mapping[str, Jobs], **settings: Any
 ) -> AsyncIterator[Teardown]:
+    """Run the loop until the context ends."""
     clusters = jobs if isinstance(jobs, Mapping) else {"local": jobs}
     loop = Teardown(store=store, clusters=clusters, worker="test", **({"limits": LIMITS, "rules": RULES} | settings))
     task = asyncio.create_task(loop.run())
     try:
         yield loop
     finally:
-        if not loop._stopping:  # one that was told to stop has to end by itself
+        if not loop._stopping:  # a stopped loop must end without being cancelled
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
 def stored(number: int = 1, **changes: Any) -> Stored:
+    """A cancellation with a Job of this number."""
     return Stored(**({"job_name": f"job-{number}", "job_uid": f"uid-{number}"} | changes))
 
 
-def theirs(row: Stored) -> Job:
-    """The running Job of that row."""
+def job_of(row: Stored) -> Job:
+    """The running Job of this cancellation."""
     return job(row.evaluation_id, name=row.job_name, uid=row.job_uid)
 
 
 class Gated(MemoryJobs):
-    """Lets calls through only once its gate is open; counts how many wait at most."""
+    """Blocks `get` until its gate is open. `most` is the largest number of calls that waited together."""
 
     def __init__(self, *jobs: Job, **settings: Any) -> None:
         super().__init__(*jobs, **settings)

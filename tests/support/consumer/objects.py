@@ -1,4 +1,4 @@
-"""The stand's S3 for tests: how to reach it and how to fill it."""
+"""Access to the environment's S3, and objects in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from evaluation_cancel.consumer.s3.connect import S3Access
 
 
 def access(server: S3Server) -> S3Access:
+    """How the service reaches the environment's S3."""
     return S3Access(
         endpoint_url=server.endpoint_url,
         region=server.region,
@@ -20,6 +21,6 @@ def access(server: S3Server) -> S3Access:
 
 
 async def put(client: Any, bucket: str, *keys: str) -> None:
-    """Objects of seven bytes."""
+    """Create objects of seven bytes each."""
     for key in keys:
         await client.put_object(Bucket=bucket, Key=key, Body=b"x" * 7)

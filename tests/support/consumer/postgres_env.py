@@ -1,4 +1,4 @@
-"""The fixture `postgres_env`: a database with evaluations, and the parts of the consumer that need nothing else."""
+"""The fixture `postgres_env`: a database, and the parts of the consumer that need only Postgres."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, TeardownEvidence
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand
-from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.intake.eager_claims import EagerClaims, SlotSupplier
 from evaluation_cancel.consumer.sql.database import Database, open_pool
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from tests.support.consumer.commands import EVENTS
 
 LEASE = timedelta(seconds=30)
+_OPEN_MANY = """
+INSERT INTO evaluation_cancel.cancellations (id, evaluation_id, team_id, command_source, command_id, actor_kind,
+    actor_id, status_before, cluster, accepted_at, next_attempt_at)
+SELECT gen_random_uuid(), gen_random_uuid(), $1, 's', n::text, 'user', 'u', 'running', $3, now() - $4::interval,
+    now() - $4::interval FROM generate_series(1, $2) n
+"""
 
 
 class PostgresEnv:
-    """What a test does to Postgres, from our side and from that of other services (`admin`)."""
+    """Steps on Postgres, as the service takes them, or other services (through `admin`)."""
 
     def __init__(self, dsn: str, database: Database, admin: asyncpg.Connection[asyncpg.Record]) -> None:
         self.dsn = dsn
@@ -35,7 +41,7 @@ class PostgresEnv:
             EVENTS,
             call_margin=timedelta(seconds=5),
             cleanup_deadline=timedelta(hours=1),
-            ended=lambda: None,
+            on_ended=lambda: None,
         )
 
     def supply_slots(self, supplier: SlotSupplier | None) -> None:
@@ -43,12 +49,12 @@ class PostgresEnv:
         self.eager_claims = EagerClaims(
             worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5), supplier=supplier
         )
-        self.decide = Decide(self.database, EVENTS, self.eager_claims)
+        self.decide = DecisionService(self.database, EVENTS, self.eager_claims)
 
     async def evaluation(
         self, status: str = "running", *, team: str = "blue", cluster: str = "c1", uid: str | None = "uid-1"
     ) -> UUID:
-        """A new evaluation, brought to its status by the functions that an orchestrator calls."""
+        """Create an evaluation and bring it to `status` with the functions that an orchestrator calls."""
         identity = uuid4()
         await self.call("register", identity, team, "bucket", f"evals/{identity}/", f"evals/{identity}/request.json")
         if status != "created":
@@ -62,13 +68,14 @@ class PostgresEnv:
         return identity
 
     async def call(self, function: str, *arguments: object) -> tuple[bool, str]:
+        """Call one of the orchestrator's functions. Returns its `done` and `answer`."""
         holes = ", ".join(f"${n}" for n in range(1, len(arguments) + 1))
         row = await self.admin.fetchrow(f"SELECT * FROM evaluation_cancel.{function}({holes})", *arguments)
         assert row is not None
         return row["done"], row["answer"]
 
     async def send(self, *commands: ReceivedCommand) -> Decided:
-        """As intake hands a batch over."""
+        """Record one batch of commands, as intake does."""
         return await self.decide.record(Batch(commands=commands))
 
     async def claim(self, *, clusters: Sequence[str] = ("c1",), limit: int = 100) -> list[ClaimedCancellation]:
@@ -78,7 +85,7 @@ class PostgresEnv:
         await self.store.finish_cancellations([(row, Gone(evidence=TeardownEvidence(job=job))) for row in rows])
 
     async def cancelled(self, command: ReceivedCommand) -> None:
-        """The whole way of one cancellation, with a Job that is gone at once."""
+        """Send a command, claim its cancellation and end it as cancelled."""
         await self.send(command)
         await self.end(*await self.claim())
 
@@ -89,6 +96,7 @@ class PostgresEnv:
         return status
 
     async def row(self, table: str, where: str = "true", *arguments: object) -> Mapping[str, Any]:
+        """The first row that matches. One must exist."""
         row = await self.admin.fetchrow(f"SELECT * FROM evaluation_cancel.{table} WHERE {where}", *arguments)
         assert row is not None
         return row
@@ -101,15 +109,20 @@ class PostgresEnv:
         return await self.count(table, where) == count
 
     async def types(self, evaluation: UUID) -> list[str]:
-        """The types of its messages in the order of their sequence."""
+        """The types of an evaluation's messages, in order."""
         rows = await self.admin.fetch(
             "SELECT type FROM evaluation_cancel.messages WHERE evaluation_id = $1 ORDER BY id", evaluation
         )
         return [row["type"] for row in rows]
 
 
+async def open_many(postgres_env: PostgresEnv, team: str, count: int, *, cluster: str = "c1", age: int = 0) -> None:
+    """Insert `count` open cancellations of a team, due since `age` seconds."""
+    await postgres_env.admin.execute(_OPEN_MANY, team, count, cluster, timedelta(seconds=age))
+
+
 async def raise_at(postgres_env: PostgresEnv, evaluation: UUID) -> None:
-    """A trigger on the evaluations, of the team whose table it may be, that raises for one row."""
+    """Create a trigger on the evaluations, as their owner might, that raises for one of them."""
     await postgres_env.admin.execute(
         f"""
         CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -125,6 +138,7 @@ async def raise_at(postgres_env: PostgresEnv, evaluation: UUID) -> None:
 
 @asynccontextmanager
 async def open_postgres_env(dsn: str) -> AsyncIterator[PostgresEnv]:
+    """A second environment on the same database acts as a second consumer."""
     pool = await open_pool(
         dsn,
         max_size=5,
@@ -143,6 +157,6 @@ async def open_postgres_env(dsn: str) -> AsyncIterator[PostgresEnv]:
 
 @pytest.fixture
 async def postgres_env(database: str) -> AsyncIterator[PostgresEnv]:
-    """A migrated database of the test's own."""
+    """A migrated database of one test."""
     async with open_postgres_env(database) as opened:
         yield opened

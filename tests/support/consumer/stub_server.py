@@ -1,4 +1,4 @@
-"""A server that answers as a test says, in the place of a store or of a Kubernetes API server, or before one."""
+"""An HTTP server with a handler of the test, in the place of a store, a proxy or a Kubernetes API server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[str]:
-    """Host and port of a server that answers by `handler`."""
+    """Run a server with this handler. Yields its `host:port`."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
     port = free_port()
@@ -31,7 +31,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def answering(tmp_path: Path, handler: Handler) -> AsyncIterator[KubernetesJobs]:
-    """The service's client of a Kubernetes API server that answers so."""
+    """Run a server with this handler. Yields the service's Kubernetes client, connected to it."""
     async with serving(handler) as address:
         kubeconfig = write_kubeconfig(tmp_path / "stub", url=f"http://{address}", token="t")
         jobs = await connect(ClusterAccess(kubeconfig=kubeconfig, call_timeout=1.0))

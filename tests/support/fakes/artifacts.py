@@ -1,4 +1,4 @@
-"""An object store in memory behind the cleanup's port, which refuses on order."""
+"""An object store in memory, with errors on demand. Implements the port of the cleanup."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from evaluation_cancel.consumer.s3.port import MOST_KEYS, StoredObject, Undelete
 
 
 class MemoryArtifacts:
-    """`stored` maps keys to sizes. `denied` maps keys to the code each delete of them gets; `busy` only so often."""
+    """`stored` maps keys to sizes.
+
+    `denied` maps keys to the code that each delete of them fails with, `busy` to the number of deletes that fail, and
+    `faults` maps method names to exceptions that the next calls raise.
+    """
 
     def __init__(self, stored: dict[str, int], *, page: int = 1000) -> None:
         self.stored = dict(stored)
-        self.uploads_under_way: list[Upload] = []
+        self.open_uploads: list[Upload] = []
         self.versions: list[str] = []
         self.denied: dict[str, str] = {}
         self.busy: dict[str, int] = {}
@@ -46,7 +50,7 @@ class MemoryArtifacts:
 
     async def uploads(self, bucket: str, prefix: str) -> AsyncIterator[list[Upload]]:  # noqa: ARG002
         self._fail("uploads")
-        yield [upload for upload in self.uploads_under_way if upload.key.startswith(prefix)]
+        yield [upload for upload in self.open_uploads if upload.key.startswith(prefix)]
 
     async def abort(self, bucket: str, upload: Upload) -> None:  # noqa: ARG002
         self._fail("abort")

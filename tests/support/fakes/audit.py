@@ -1,4 +1,4 @@
-"""An object store and a Kafka log in memory, that fail and stop on demand, for the archiver's and verifier's tests."""
+"""An object store and a Kafka log in memory, with failures on demand, for tests of the archiver and of `verify`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evaluation_cancel.schemas.wire.records import RawRecord
 
 
 class Crash(BaseException):
-    """The process dies here."""
+    """Stands for the death of the process."""
 
 
 def new_signer() -> Signer:
@@ -27,14 +27,13 @@ def trusting(*signers: Signer) -> TrustedKeys:
 
 
 class MemoryStore:
-    """Creates once, overwrites never. `fail_at`: the numbers of the creations that fail, and how."""
+    """Creates objects and never overwrites them. `fail_at` makes single creations fail."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.creations = 0
         self.fail_at: dict[int, tuple[str, BaseException]] = {}
-        """Number of a creation → (`before` or `after` it takes effect, what is raised)."""
-        self.before_create: list[object] = []
+        """Number of a creation → (`before` or `after` it takes effect, the exception)."""
 
     async def get(self, key: str) -> bytes | None:
         return self.objects.get(key)
@@ -61,7 +60,7 @@ class MemoryStore:
 
 
 class CarelessStore(MemoryStore):
-    """Overwrites in spite of the condition."""
+    """Overwrites objects, as a store does that ignores the condition."""
 
     async def create(self, key: str, body: bytes) -> bool:
         self.objects[key] = body
@@ -69,7 +68,7 @@ class CarelessStore(MemoryStore):
 
 
 class MemoryLog:
-    """Partitions as sorted offsets, each with a record or with None where there is no record for readers."""
+    """Maps each partition's offsets to a record, or to None where readers find no record."""
 
     def __init__(self, partitions: Mapping[Partition, Mapping[int, RawRecord | None]], *, at_once: int = 3) -> None:
         self.contents = {p: dict(records) for p, records in partitions.items()}
@@ -143,7 +142,7 @@ def raw_record(offset: int, *, topic: str = "commands", partition: int = 0, **ch
 
 
 def log_of(offsets: Iterable[int], *, absent: Iterable[int] = (), at_once: int = 3) -> MemoryLog:
-    """One partition `commands[0]`."""
+    """A log with the one partition `commands[0]`."""
     contents: dict[int, RawRecord | None] = {offset: raw_record(offset) for offset in offsets}
     contents.update(dict.fromkeys(absent, None))
     return MemoryLog({("commands", 0): contents}, at_once=at_once)

@@ -1,6 +1,6 @@
-"""The teardown's store in memory, with the rules of the real one: leases, attempt numbers, intents, waking.
+"""The teardown's store in memory, with the rules of the real store: leases, attempt numbers, intents, waking.
 
-`Flaky` wraps any store and fails calls, before or after performing them, as a database does whose connection breaks.
+`Flaky` wraps any store and fails calls before or after performing them, as a broken connection does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CALL_MARGIN = 10.0
 
 @dataclass(kw_only=True)
 class Stored:
-    """One row; `ended` is set once, and `history` has every outcome that was accepted."""
+    """One row. `ended` is set once; `history` has all outcomes that the store accepted."""
 
     id: UUID = field(default_factory=uuid4)
     evaluation_id: UUID = field(default_factory=uuid4)
@@ -39,7 +39,7 @@ class Stored:
     job_uid: str | None = None
     accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     attempt: int = 0
-    looks: int = 0
+    polls: int = 0
     errors: int = 0
     intent_at: datetime | None = None
     refused_since: datetime | None = None
@@ -81,13 +81,13 @@ class MemoryCancellations:
         seconds = lease.total_seconds()
         return [_claimed(row, now + seconds - min(CALL_MARGIN, seconds / 2)) for row in due[:limit]]
 
-    async def record_intents(self, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
+    async def record_intents(self, claims: Sequence[ClaimedCancellation]) -> set[UUID]:
         recorded = set()
-        for id_, attempt in held:
-            row = self.rows[id_]
-            if row.attempt == attempt and row.ended is None and row.due > time.monotonic():
+        for claim in claims:
+            row = self.rows[claim.id]
+            if row.attempt == claim.attempt and row.ended is None and row.due > time.monotonic():
                 row.intent_at = row.intent_at or datetime.now(UTC)
-                recorded.add(id_)
+                recorded.add(claim.id)
         return recorded
 
     async def finish_cancellations(self, outcomes: Sequence[tuple[ClaimedCancellation, Outcome]]) -> None:
@@ -112,17 +112,17 @@ class MemoryCancellations:
             case Gone() | Failed():
                 row.ended = outcome
             case StillStopping():
-                row.looks, row.errors, row.refused_since = row.looks + 1, 0, None
-                row.due = time.monotonic() + outcome.look_again_in
+                row.polls, row.errors, row.refused_since = row.polls + 1, 0, None
+                row.due = time.monotonic() + outcome.poll_again_in
             case Retry():
-                row.looks, row.errors = 0, row.errors + 1
+                row.polls, row.errors = 0, row.errors + 1
                 row.due = time.monotonic() + outcome.retry_in
                 row.refused_since = (row.refused_since or datetime.now(UTC)) if outcome.refused else None
                 row.intent_at = None if outcome.refused else row.intent_at
 
 
 class Flaky:
-    """Fails about `share` of the calls of a store; half of those after performing them."""
+    """Fails about `share` of the calls of a store, half of them after performing the call."""
 
     def __init__(self, store: CancellationStore, *, share: float, seed: int) -> None:
         self._store = store
@@ -138,9 +138,9 @@ class Flaky:
         self._after()
         return claimed
 
-    async def record_intents(self, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
+    async def record_intents(self, claims: Sequence[ClaimedCancellation]) -> set[UUID]:
         self._before()
-        recorded = await self._store.record_intents(held)
+        recorded = await self._store.record_intents(claims)
         self._after()
         return recorded
 
@@ -173,7 +173,7 @@ def _claimed(row: Stored, deadline: float) -> ClaimedCancellation:
         evaluation_id=row.evaluation_id,
         team_id="team",
         attempt=row.attempt,
-        looks=row.looks,
+        polls=row.polls,
         errors=row.errors,
         phase="stopping",
         status_before="created" if row.cluster is None else "running",

@@ -1,4 +1,4 @@
-"""The cleanup's store in memory, with the rules of the real one: leases, attempt numbers, pauses."""
+"""The cleanup's store in memory, with the rules of the real store: leases, attempt numbers, retries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluation_cancel.consumer.domain.cleanups import ClaimedCleanup, Cleaned, 
 
 @dataclass(kw_only=True)
 class StoredCleanup:
-    """One row; `cleaned` is set once, and `history` has every outcome that was accepted."""
+    """One row. `cleaned` is set once; `history` has all outcomes that the store accepted."""
 
     claim: ClaimedCleanup
     due: float = 0.0

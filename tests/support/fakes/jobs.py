@@ -1,4 +1,4 @@
-"""A cluster in memory behind the teardown's port: enough to tell what was asked of it, and to refuse on order."""
+"""A cluster in memory, with errors on demand. Implements the port of the teardown and records its calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evaluation_cancel.consumer.kubernetes.port import Job, Pod
 
 
 class MemoryJobs:
-    """Jobs go, with their pods, as soon as they are deleted, unless `lingers`. `calls` tells what was asked."""
+    """A deleted Job is gone at once, or stays with a finalizer if `lingers`. `calls` has all calls in order."""
 
     def __init__(self, *jobs: Job, pods: dict[str, list[Pod]] | None = None, lingers: bool = False) -> None:
         self.jobs = {job.name: job for job in jobs}
@@ -22,14 +22,14 @@ class MemoryJobs:
         self.faults: dict[str, list[Exception | Callable[[], None]]] = {}
 
     def fail(self, verb: str, *faults: Exception | Callable[[], None]) -> None:
-        """The next calls of that verb raise these, or call them first."""
+        """Make the next calls of a method raise these exceptions, or call these functions first."""
         self.faults.setdefault(verb, []).extend(faults)
 
     @property
     def verbs(self) -> list[str]:
         return [call[0] for call in self.calls]
 
-    async def get(self, namespace: str, name: str) -> Job | None:  # noqa: ARG002  # one namespace is enough
+    async def get(self, namespace: str, name: str) -> Job | None:  # noqa: ARG002  # holds one namespace
         self._called("get", name)
         return self.jobs.get(name)
 
@@ -64,6 +64,6 @@ class MemoryJobs:
 
 
 def job(evaluation: UUID, /, **changes: Any) -> Job:
-    """A running Job of that evaluation."""
+    """A running Job of this evaluation."""
     given = {"namespace": "default", "name": "job", "uid": "uid-1", "evaluation_id": str(evaluation)}
     return Job(**(given | changes))

@@ -1,4 +1,4 @@
-"""Moments: before and after every await of an archiver on its store or its log, something can happen to it."""
+"""Interrupts an archiver at a chosen moment. Moments are before and after each await on its store or its log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from tests.support.fakes.audit import MemoryLog, MemoryStore
 
 
 class Moments:
-    """Counts the moments of one archiver; at one of them it dies, at each it lets others go first for some turns."""
+    """Counts the moments of one archiver, and interrupts it.
+
+    At moment `dies_at` it raises `dies_of`. At each moment it yields to other tasks for the next number of `turns`.
+    """
 
     def __init__(self, *, dies_at: int = 0, dies_of: BaseException | None = None, turns: Sequence[int] = ()) -> None:
         self.count = 0
@@ -28,7 +31,7 @@ class Moments:
 
 
 class WatchedStore:
-    """A store as one of several archivers sees it."""
+    """A store whose calls pass the moments of one archiver."""
 
     def __init__(self, store: MemoryStore, moments: Moments) -> None:
         self._store = store
@@ -57,7 +60,7 @@ class WatchedStore:
 
 
 class WatchedLog(MemoryLog):
-    """A log that one archiver reads."""
+    """A log whose calls pass the moments of one archiver."""
 
     def __init__(self, contents: Any, moments: Moments, *, at_once: int = 3) -> None:
         super().__init__(contents, at_once=at_once)

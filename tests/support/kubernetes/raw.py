@@ -1,7 +1,8 @@
-"""A plain HTTP client of one namespace, which shows status codes and bodies as they are."""
+"""A plain HTTP client of one Kubernetes namespace. It returns status codes and bodies unchanged."""
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from deploy.local.kubernetes.cluster import NODE
+from deploy.local.kubernetes.cluster import NODE, Cluster
 
 BEHAVIOUR = "stand.evaluation-cancel/pod"
 ENDS_AFTER = "stand.evaluation-cancel/ends-after"
@@ -51,7 +52,7 @@ class Watch:
             return json.loads(await anext(self.lines))
 
     async def until(self, kind: str) -> list[dict[str, Any]]:
-        """The events up to the first of this kind, and it."""
+        """The events up to and including the first of this kind."""
         seen = [await self.next()]
         while seen[-1]["type"] != kind:
             seen.append(await self.next())
@@ -62,7 +63,20 @@ class Watch:
             return [json.loads(line) async for line in self.lines]
 
 
+@asynccontextmanager
+async def session_of(cluster: Cluster, token: str | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client session with the administrator's token or another one."""
+    trust = True if cluster.ca_path is None else ssl.create_default_context(cafile=str(cluster.ca_path))
+    headers = {"Authorization": f"Bearer {token or cluster.token}"}
+    connector = aiohttp.TCPConnector(ssl=trust, limit=64)
+    patience = aiohttp.ClientTimeout(total=100)
+    async with aiohttp.ClientSession(cluster.url, headers=headers, connector=connector, timeout=patience) as session:
+        yield session
+
+
 class Raw:
+    """Requests to one namespace, through a session of `session_of`."""
+
     def __init__(self, session: aiohttp.ClientSession, namespace: str) -> None:
         self.session = session
         self.namespace = namespace
@@ -89,7 +103,7 @@ class Raw:
         return await self.create(self.jobs, job(name, **settings))
 
     async def running_job(self, name: str, *, pods: int = 1, **settings: Any) -> Answer:
-        """A Job whose pods all run."""
+        """Create a Job and wait until all its pods run."""
         created = await self.create_job(name, parallelism=pods, **settings)
         await self.until(lambda: self.count_pods(created.uid, "Running"), pods)
         return created
@@ -115,7 +129,7 @@ class Raw:
         return (await self.get(path)).code == 404
 
     async def until(self, look: Callable[[], Awaitable[T]], wanted: T | None = None) -> T:
-        """Wait for `look` to give `wanted`, or anything true."""
+        """Repeat `look` until it returns `wanted`, or any true value without `wanted`."""
         end = time.monotonic() + DEADLINE
         while True:
             found = await look()
@@ -144,7 +158,7 @@ def job(
     parallelism: int = 1,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A Job of one container whose pods behave as `behaviour` says."""
+    """The body of a Job with one container. `behaviour` is how the simulated kubelet treats its pods."""
     annotations = {} if ends_after is None else {ENDS_AFTER: ends_after}
     pod: dict[str, Any] = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}
     if node is not None:
@@ -159,5 +173,5 @@ def job(
 
 
 def foreground(uid: str) -> dict[str, Any]:
-    """The body this service deletes Jobs with."""
+    """The body of the service's DELETE of a Job."""
     return {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}

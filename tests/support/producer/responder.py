@@ -1,4 +1,4 @@
-"""Answers commands as a consumer would, by what a test says about each evaluation."""
+"""Answers commands on Kafka as a consumer does, with the outcome that a test chose for each evaluation."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,14 +27,14 @@ from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, d
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def answers(wish: str, envelope: Envelope, command: CancelEvaluation) -> list[Event]:
-    """`accepted`, `cancelled`, `failed`, or the code of a rejection."""
+def answers(outcome: str, envelope: Envelope, command: CancelEvaluation) -> list[Event]:
+    """The events for an outcome: `accepted`, `cancelled`, `failed`, or the code of a rejection."""
     actor = Actor(kind=command.requested_by.kind, id=command.requested_by.id)
     base: dict[str, Any] = {"evaluation_id": command.evaluation_id, "requested_by": actor}
     team = base | {"cancellation_id": uuid4(), "team_id": "team-7", "accepted_at": NOON}
     ended = {"command_ids": (envelope.id,), "command_count": 1}
     accepted = EvaluationCancelAccepted(**team, status_before="running")
-    match wish:
+    match outcome:
         case "accepted":
             return [accepted]
         case "cancelled":
@@ -60,15 +60,15 @@ async def publish(producer: AIOKafkaProducer, topics: Topics, cause: tuple[str, 
 
 
 @asynccontextmanager
-async def responder(address: str, topics: Topics, wishes: Mapping[UUID, str]) -> AsyncIterator[None]:
-    """Evaluations without a wish get no answer; the wish `dead_letter` becomes one."""
+async def responder(address: str, topics: Topics, outcomes: Mapping[UUID, str]) -> AsyncIterator[None]:
+    """Answer until the context ends. `outcomes` maps evaluations to one, or to `dead_letter`; others get none."""
     consumer = AIOKafkaConsumer(topics.commands, bootstrap_servers=address, auto_offset_reset="earliest")
     producer = AIOKafkaProducer(bootstrap_servers=address)
 
     async def answer(raw: RawRecord) -> None:
         envelope, command = decode_command(raw)
-        wish = wishes.get(command.evaluation_id)
-        if wish == "dead_letter":
+        outcome = outcomes.get(command.evaluation_id)
+        if outcome == "dead_letter":
             error = UndecodableRecord(
                 code="id_reused",
                 field="id",
@@ -79,9 +79,9 @@ async def responder(address: str, topics: Topics, wishes: Mapping[UUID, str]) ->
             )
             letter = dead_letter(raw, error)
             await producer.send_and_wait(topics.dead_letters, letter.value, key=letter.key, headers=letter.headers)
-        elif wish is not None:
+        elif outcome is not None:
             source_and_id = (envelope.source, envelope.id)
-            await publish(producer, topics, source_and_id, answers(wish, envelope, command))
+            await publish(producer, topics, source_and_id, answers(outcome, envelope, command))
 
     async def work() -> None:
         async for record in consumer:

@@ -1,4 +1,4 @@
-"""Inbox rows as the endpoint sees them, made by hand."""
+"""Inbox rows as the endpoint reads them, and requests, with usual values."""
 
 from typing import Any
 from uuid import UUID

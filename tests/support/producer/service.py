@@ -1,4 +1,4 @@
-"""The endpoint with a consumer behind it, as the tests see them; and evaluations in any state a test needs."""
+"""The endpoint with a consumer behind it, and evaluations in the states that tests need."""
 
 import json
 import sys
@@ -26,13 +26,15 @@ from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSe
 from tests.support.waiting import until
 
 TEAM = "team-7"
-NOBODYS_CLUSTER = "a-cluster-without-consumers"
-"""A Job there is never deleted, so that its cancellation stays open until a test ends it."""
+UNSERVED_CLUSTER = "a-cluster-without-consumers"
+"""No consumer works on this cluster, so a cancellation there stays open until a test ends it."""
 FAST: Mapping[str, str] = {"ENDPOINT_REQUESTS_PER_SECOND": "10000", "ENDPOINT_BURST": "10000"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
+    """A running endpoint, and steps of its clients, of the orchestrator and of an operator."""
+
     stack: Stack
     dsn: str
     kafka: KafkaSettings
@@ -45,15 +47,16 @@ class Service:
         return self.endpoint.url
 
     def client(self, user: str = "ada", teams: tuple[str, ...] = (TEAM,), url: str | None = None) -> httpx.AsyncClient:
-        """As a user with a good token."""
+        """An HTTP client with a valid token of this user."""
         return self.client_with(f"Bearer {self.tokens.token(user, teams)}", url)
 
     def client_with(self, authorization: str | None, url: str | None = None) -> httpx.AsyncClient:
+        """An HTTP client with this Authorization header."""
         headers = {} if authorization is None else {"authorization": authorization}
         return plain_client(url or self.url, headers=headers, timeout=90)
 
     async def evaluation(self, team: str = TEAM) -> UUID:
-        """One that is created, and so is cancelled at once when somebody asks."""
+        """Create an evaluation without a Job: a command cancels it at once."""
         made = uuid.uuid4()
         await self.database.execute(
             "SELECT evaluation_cancel.register($1, $2, 'b', $3, 'r')", made, team, f"evals/{made}/"
@@ -61,16 +64,16 @@ class Service:
         return made
 
     async def slow_evaluation(self, team: str = TEAM) -> UUID:
-        """One whose cancellation stays open until `end`."""
+        """Create an evaluation whose cancellation stays open until `end`."""
         made = await self.evaluation(team)
-        await self.database.execute("SELECT evaluation_cancel.starting($1, $2, 'n', 'job')", made, NOBODYS_CLUSTER)
+        await self.database.execute("SELECT evaluation_cancel.starting($1, $2, 'n', 'job')", made, UNSERVED_CLUSTER)
         return made
 
     async def report(self, evaluation: UUID, status: str) -> None:
         await self.database.execute("SELECT evaluation_cancel.report($1, $2)", evaluation, status)
 
     async def end(self, evaluation: UUID, outcome: Any = "cancelled") -> None:
-        """As an operator would."""
+        """Resolve the open cancellation by hand, as an operator does."""
         pool = await asyncpg.create_pool(self.dsn, min_size=1, max_size=1)
         try:
             await resolve(
@@ -88,7 +91,7 @@ class Service:
             await pool.close()
 
     async def opened(self, evaluation: UUID) -> None:
-        """Waits until its cancellation is open."""
+        """Wait until the evaluation has an open cancellation."""
         await until(lambda: self.count("cancellations", evaluation))
 
     async def count(self, table: str, evaluation: UUID) -> int:
@@ -101,7 +104,7 @@ class Service:
 async def service(
     stack: Stack, dsn: str, topic_prefix: str, tokens: Issuer, *, settings: Mapping[str, str] = FAST
 ) -> AsyncIterator[Service]:
-    """A ready endpoint on a migrated database, with a consumer behind it."""
+    """Run an endpoint and a consumer on a migrated database, until the context ends."""
     kafka = kafka_settings(stack.kafka, topic_prefix)
     await ensure_topics(stack.kafka, kafka.topics.specs())
     async with AsyncExitStack() as parts:
@@ -116,7 +119,7 @@ async def service(
 
 
 async def _warm(made: Service) -> None:
-    """The consumer takes a while to get its partitions: not the first test's time."""
+    """Wait until the consumer has its partitions, so that the first test does not wait for them."""
     async with made.client() as client:
         answer = await client.post(f"/v1/evaluations/{await made.evaluation()}/cancel", headers={"prefer": "wait=55"})
         log = made.stack.work.directory / "endpoint-consumer.log"
@@ -124,6 +127,7 @@ async def _warm(made: Service) -> None:
 
 
 def kafka_settings(kafka: Kafka, topic_prefix: str) -> KafkaSettings:
+    """The settings for a broker of the environment."""
     return KafkaSettings(
         kafka_bootstrap_servers=kafka.bootstrap_servers,
         topic_prefix=topic_prefix,

@@ -1,4 +1,4 @@
-"""A connection on which a test sends what no HTTP client would."""
+"""A plain connection, to send bytes that no HTTP client sends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ class Connection:
         await self.writer.drain()
 
     async def status(self) -> int:
-        """Of the next answer; 0 when the connection was closed without one."""
+        """Read the status of the next answer. 0: the connection was closed without an answer."""
         async with asyncio.timeout(PATIENCE):
             with suppress(ConnectionError):
                 line = await self.reader.readline()
@@ -27,7 +27,7 @@ class Connection:
         return 0
 
     async def rest(self) -> bytes:
-        """All up to the end of the connection."""
+        """Read until the server closes the connection."""
         async with asyncio.timeout(PATIENCE):
             with suppress(ConnectionError):
                 return await self.reader.read()
@@ -47,6 +47,6 @@ async def connection(url: str) -> AsyncIterator[Connection]:
 
 
 def head(method: str, path: str, **headers: str) -> bytes:
-    """The head of a request; an underscore in a header's name stands for a hyphen."""
+    """The head of a request. Underscores in the names of headers become hyphens."""
     lines = [f"{method} {path} HTTP/1.1", "host: test", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()

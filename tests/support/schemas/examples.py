@@ -1,4 +1,4 @@
-"""Valid messages to spoil, one trait at a time."""
+"""Valid messages, which tests change one field at a time."""
 
 import json
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def record(
     headers: dict[str, bytes] | tuple[tuple[str, bytes | None], ...] | None = None,
     key: bytes | None = None,
 ) -> RawRecord:
-    """A good command unless told otherwise; position commands[3]@42."""
+    """A valid command by default, at the position commands[3]@42."""
     headers = HEADERS if headers is None else headers
     value = DATA if value is None else value
     return RawRecord(
@@ -65,6 +65,7 @@ def record(
 
 
 def as_read(encoded: EncodedRecord, topic: str = "commands") -> RawRecord:
+    """The record as a consumer reads it."""
     return RawRecord(
         topic=topic,
         partition=0,

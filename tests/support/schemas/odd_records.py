@@ -1,4 +1,4 @@
-"""Sends records that no well-behaved client can write: header names that are no UTF-8."""
+"""Sends records that ordinary clients cannot write, with header names that are not UTF-8."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ NO_COMPRESSION = 0
 
 
 class Name(str):
-    """A header name that is encoded to the bytes it carries as surrogate escapes."""
+    """A header name that encodes its surrogate escapes as the bytes they stand for."""
 
     __slots__ = ()
 
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:  # noqa: ARG002 - the signature of str
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:  # noqa: ARG002  # the signature of str
         return super().encode(encoding, "surrogateescape")
 
 
@@ -24,7 +24,7 @@ async def send_batch(
     records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]],
     compression: int = NO_COMPRESSION,
 ) -> None:
-    """All records in one batch to partition 0; aiokafka's pure-Python writer lets the names through."""
+    """Send all records as one batch to partition 0. aiokafka's pure-Python writer does not check the names."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
         await producer.partitions_for(topic)
         batch = producer.create_batch()

@@ -1,6 +1,6 @@
-"""From a finished cancellation to deleted artifacts in S3.
+"""Deletes the artifacts of cancelled evaluations, apart from and after their cancellation.
 
-Read `deletable_keys.py` first: which keys may be deleted. `attempt.py` is one attempt, `loop.py` claims due cleanups
-and runs attempts, and `store.py` writes to Postgres. The S3 client is in `s3/`. Invariants: a cleanup starts only after
-its cancellation has ended, never delays it, and reports everything that it could not delete.
+`attempt.py` is one attempt, pure of SQL and HTTP; `deletable_keys.py` decides which keys it may delete: never the
+request file, and nothing outside the evaluation's prefix. `loop.py` claims due cleanups, `store.py` writes outcomes.
+Invariant: a cleanup never changes the outcome of its cancellation.
 """

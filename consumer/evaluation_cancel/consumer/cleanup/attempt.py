@@ -1,8 +1,8 @@
 """One attempt to clean up the artifacts of a cancelled evaluation: abort uploads, delete, list again until empty.
 
-Pure of SQL and of S3's ways: it speaks to the port of `s3/artifacts.py`, asks `deletable_keys.py` what may go, and says
-what came of it as a `CleanupOutcome`. Whatever cannot be deleted or looked at is said in the report, never passed
-over. Nothing here can delay or fail a cancellation: that is over by now. The loop is in `loop.py`.
+No SQL and no S3 client: it calls the port of `s3/port.py`, deletes only keys that `deletable_keys.py` permits, and
+returns a `CleanupOutcome`. The report names everything that could not be deleted or listed. Nothing here can delay or
+fail the cancellation, which is over by now. The loop is in `loop.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, territory
+from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, deletable_prefix
 from evaluation_cancel.consumer.domain.cleanups import (
     KEPT_IN_REPORT,
     ClaimedCleanup,
@@ -34,34 +34,34 @@ _BACKOFF_CAP = 300.0
 
 
 class _LeaseUsedUpError(Exception):
-    """The next attempt goes on from here."""
+    """The next attempt continues."""
 
 
 async def clean(row: ClaimedCleanup, artifacts: Artifacts, *, now: Callable[[], datetime]) -> CleanupOutcome:
-    """Deletes what may be deleted, as far as the lease reaches."""
-    land = territory(row.evaluation_id, bucket=row.bucket, prefix=row.prefix, request_key=row.request_key)
+    """Deletes the artifacts until none is left or the lease is used up. `now` is compared with the row's deadline."""
+    deletable = deletable_prefix(row.evaluation_id, bucket=row.bucket, prefix=row.prefix, request_key=row.request_key)
     sweep = _Sweep(row=row, artifacts=artifacts, bucket=row.bucket or "", uploads=row.report.aborted_uploads)
-    if isinstance(land, str):
-        sweep.codes[land] += 1
+    if isinstance(deletable, str):
+        sweep.codes[deletable] += 1
         return Cleaned(report=sweep.report(), state="partial")
     try:
-        await sweep.run(land)
+        await sweep.run(deletable)
     except _LeaseUsedUpError:
-        return sweep.again("continued", "the lease was used up", 0.0, now())
+        return sweep.continue_later("continued", "the lease was used up", 0.0, now())
     except Refusal as refusal:
         sweep.codes[refusal.code] += 1
         return Cleaned(report=sweep.report(), state="partial")
     except TemporaryError as error:
-        return sweep.again(error.code, error.detail, retry_pause(row.errors, error.retry_after), now())
+        return sweep.continue_later(error.code, error.detail, retry_pause(row.errors, error.retry_after), now())
     if sweep.unsettled:
         code, count = sweep.unsettled.most_common(1)[0]
-        return sweep.again(code, f"{count} objects could not be deleted yet", retry_pause(row.errors), now())
+        return sweep.continue_later(code, f"{count} objects could not be deleted yet", retry_pause(row.errors), now())
     return Cleaned(report=sweep.report(), state="partial" if sweep.codes or sweep.failed else "done")
 
 
 @dataclass(kw_only=True, slots=True)
 class _Sweep:
-    """What is known so far in this attempt; counts of deleted ones go on from earlier attempts."""
+    """The state of this attempt; `report` adds the deletions of earlier attempts."""
 
     row: ClaimedCleanup
     artifacts: Artifacts
@@ -71,33 +71,33 @@ class _Sweep:
     deleted_bytes: int = 0
     versions: int | None = None
     codes: Counter[str] = field(default_factory=Counter)
-    """What else is final: it makes the cleanup a partial one."""
+    """Final codes other than those of single keys; any of them makes the cleanup partial."""
     unsettled: Counter[str] = field(default_factory=Counter)
-    """Of what the last pass could not delete but another may."""
+    """Codes of objects that the last pass could not delete but another attempt may."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Keys that cannot be deleted, and why."""
+    """Keys that cannot be deleted, with the code."""
     kept: dict[str, str] = field(default_factory=dict)
     kept_count: int = 0
 
-    async def run(self, land: DeletablePrefix) -> None:
-        await self._abort_uploads(land)
+    async def run(self, deletable: DeletablePrefix) -> None:
+        await self._abort_uploads(deletable)
         for _ in range(_PASSES):
             self.unsettled.clear()
             self.kept.clear()
             self.kept_count = 0
-            if not await self._pass(land):
+            if not await self._pass(deletable):
                 break
         else:
             self.unsettled["not_empty"] += 1
         if not self.unsettled:
-            await self._count_versions(land)
+            await self._count_versions(deletable)
 
-    async def _abort_uploads(self, land: DeletablePrefix) -> None:
-        """They show in no list of objects. Rights to see them are often missing: then it is said, no more."""
+    async def _abort_uploads(self, deletable: DeletablePrefix) -> None:
+        """Aborts multipart uploads, which no list of objects shows. Without the rights, the report only says so."""
         try:
-            async for page in self.artifacts.uploads(self.bucket, land.prefix):
+            async for page in self.artifacts.uploads(self.bucket, deletable.prefix):
                 for upload in page:
-                    if land.why_kept(upload.key) is None:
+                    if deletable.why_kept(upload.key) is None:
                         self._may_write()
                         await self.artifacts.abort(self.bucket, upload)
                         self.uploads += 1
@@ -106,20 +106,20 @@ class _Sweep:
                 raise
             self.codes[f"uploads_{error.code}"] += 1
 
-    async def _pass(self, land: DeletablePrefix) -> bool:
-        """Deletes all that is there and may go. False if there was nothing to do."""
+    async def _pass(self, deletable: DeletablePrefix) -> bool:
+        """Lists all objects and deletes those that may be deleted. False if there were none."""
         found = False
-        async for page in self.artifacts.objects(self.bucket, land.prefix):
-            doomed = [stored for stored in page if self._may_go(land, stored)]
+        async for page in self.artifacts.objects(self.bucket, deletable.prefix):
+            doomed = [stored for stored in page if self._may_go(deletable, stored)]
             for start in range(0, len(doomed), MOST_KEYS):
                 found = True
                 await self._delete(doomed[start : start + MOST_KEYS])
             if len(self.failed) >= _MOST_FAILURES:
-                return False  # so many refusals are a refusal of the whole
+                return False  # so many refusals: the rest will be refused too
         return found
 
-    def _may_go(self, land: DeletablePrefix, stored: StoredObject) -> bool:
-        why = land.why_kept(stored.key)
+    def _may_go(self, deletable: DeletablePrefix, stored: StoredObject) -> bool:
+        why = deletable.why_kept(stored.key)
         if why is None:
             return stored.key not in self.failed
         self.kept_count += 1
@@ -143,12 +143,12 @@ class _Sweep:
             else:
                 self.unsettled[failure.code] += 1
 
-    async def _count_versions(self, land: DeletablePrefix) -> None:
-        """On a versioned bucket a delete only hides; what it hides is still stored and still costs."""
+    async def _count_versions(self, deletable: DeletablePrefix) -> None:
+        """Counts old versions: a delete in a versioned bucket only hides them, and they still take storage."""
         count = 0
         try:
-            async for keys in self.artifacts.old_versions(self.bucket, land.prefix):
-                count += sum(land.why_kept(key) is None for key in keys)
+            async for keys in self.artifacts.old_versions(self.bucket, deletable.prefix):
+                count += sum(deletable.why_kept(key) is None for key in keys)
         except (Refusal, TemporaryError):
             return
         self.versions = count
@@ -157,7 +157,7 @@ class _Sweep:
         if time.monotonic() >= self.row.deadline:
             raise _LeaseUsedUpError
 
-    def again(self, code: str, detail: str, retry_in: float, moment: datetime) -> CleanupOutcome:
+    def continue_later(self, code: str, detail: str, retry_in: float, moment: datetime) -> CleanupOutcome:
         """Another attempt, unless the cleanup's own deadline has passed."""
         if moment < self.row.deadline_at:
             return RetryCleanup(report=self.report(), code=code, detail=detail, retry_in=retry_in)
@@ -166,6 +166,7 @@ class _Sweep:
         return Cleaned(report=self.report(), state="partial")
 
     def report(self) -> CleanupReport:
+        """The report of this attempt and all earlier ones."""
         before = self.row.report
         sample = [*self.kept.items(), *self.failed.items()][:KEPT_IN_REPORT]
         return CleanupReport(

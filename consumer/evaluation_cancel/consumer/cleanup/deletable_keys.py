@@ -1,7 +1,7 @@
-"""Which keys of a bucket may be deleted for an evaluation. Pure, and deliberately narrow.
+"""Which keys of a bucket may be deleted for an evaluation. Pure, and narrow on purpose.
 
-An artifact lies under `<root>/<evaluation id>/`. The request file lies there too and is never deleted; where it is not
-known, nothing is. What looks odd is kept: a key kept by mistake costs storage, a key deleted by mistake is gone.
+Artifacts are under `<root>/<evaluation id>/`. So is the request file, which is never deleted; if its key is unknown,
+nothing is deleted. Unusual keys are kept: a key kept by mistake costs storage, a key deleted by mistake is lost.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _MOST_BYTES = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeletablePrefix:
-    """What belongs to one evaluation in its bucket."""
+    """The part of a bucket that belongs to one evaluation."""
 
     prefix: str
     request_keys: frozenset[str]
-    """The request file under every reading of its key, normalised."""
+    """All keys that the recorded request key can mean, normalised."""
 
     def why_kept(self, key: str) -> str | None:
         """Why this key must not be deleted, or None if it may be."""
@@ -32,10 +32,10 @@ class DeletablePrefix:
         return None
 
 
-def territory(
+def deletable_prefix(
     evaluation_id: UUID, *, bucket: str | None, prefix: str | None, request_key: str | None
 ) -> DeletablePrefix | str:
-    """The evaluation's territory, or the code of why there is none that would be safe to clean."""
+    """The prefix that is safe to clean, or the code of the reason why there is none."""
     if not request_key:
         return "no_request_key"
     if not bucket or not prefix:
@@ -46,7 +46,7 @@ def territory(
 
 
 def _is_safe_prefix(prefix: str, evaluation_id: UUID) -> bool:
-    """A whole path that ends in this very evaluation's own folder, and wanders nowhere on the way."""
+    """True for a plain path that ends in the evaluation's own folder."""
     if not prefix.endswith("/") or len(prefix.encode("utf-8", "surrogatepass")) > _MOST_BYTES:
         return False
     folders = prefix[:-1].split("/")
@@ -54,7 +54,7 @@ def _is_safe_prefix(prefix: str, evaluation_id: UUID) -> bool:
 
 
 def _is_plain(path: str) -> bool:
-    """No way up or out, for stores that take keys for paths; nothing that text cannot hold."""
+    """True if the path has no `.` or `..`, which some stores resolve, no NUL and no lone surrogates."""
     if any(unicodedata.category(character) == "Cs" for character in path):
         return False
     segments = path.replace("\\", "/").split("/")
@@ -62,7 +62,7 @@ def _is_plain(path: str) -> bool:
 
 
 def _readings(request_key: str, bucket: str, prefix: str) -> frozenset[str]:
-    """A key may have been written down as a URL, with a leading slash, or relative to the prefix."""
+    """The keys that `request_key` can mean: it may be a URL, start with a slash, or be relative to the prefix."""
     key = request_key.removeprefix(f"s3://{bucket}/")
     plain = {request_key, key, key.lstrip("/")}
     return frozenset(_normal(reading) for reading in plain | {prefix + reading.lstrip("/") for reading in plain})

@@ -1,16 +1,15 @@
-"""What Postgres holds of a cleanup: its claim, and its end together with the event that tells of it.
+"""The cleanup's state in Postgres: its claim, and its end in one transaction with its event.
 
-Implements the store that `loop.py` asks for; the SQL is in `sql/cleanups.py`. A crash before the end is
-recorded leaves the row claimed until its lease ends; deleting what is gone already is harmless.
+Implements `CleanupStore` of `loop.py`; the SQL is in `sql/cleanups.py`. After a crash before the end is recorded the
+row stays claimed until its lease ends; deleting objects that are gone already is harmless.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final, Literal
-from uuid import UUID
+from typing import Final
 
 import orjson
 from pydantic import TypeAdapter
@@ -22,10 +21,11 @@ from evaluation_cancel.consumer.domain.cleanups import (
     CleanupReport,
     RetryCleanup,
 )
+from evaluation_cancel.consumer.domain.evaluations import ArtifactPlace
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
+from evaluation_cancel.consumer.domain.rows import ClaimedCleanupRow, CleanupEnding, CleanupPutBack, EndedCleanup
 from evaluation_cancel.consumer.sql import cleanups, evaluations, outbox
-from evaluation_cancel.consumer.sql.cleanups import CleanupEnding, CleanupPutBack
-from evaluation_cancel.consumer.sql.database import Database, Row
+from evaluation_cancel.consumer.sql.database import Database
 from evaluation_cancel.schemas.events import EvaluationArtifactsCleaned, KeptArtifact
 
 _REPORT: Final = TypeAdapter(CleanupReport)
@@ -34,30 +34,30 @@ _HELD_PAUSE: Final = timedelta(seconds=1)
 
 
 class PostgresCleanupStore:
-    """Claims and outcomes, each a batch. `call_margin` is how long a remote call may last at most."""
+    """Reads and writes batches of claims and outcomes. `call_margin` is the longest time of a remote call."""
 
     def __init__(
-        self, database: Database, events: OutcomeEvents, *, call_margin: timedelta, ended: Callable[[], None]
+        self, database: Database, events: OutcomeEvents, *, call_margin: timedelta, on_ended: Callable[[], None]
     ) -> None:
-        """`ended` is called after outcomes were recorded: there is something to publish."""
+        """`on_ended` is called after outcomes were recorded: there are events to publish."""
         self._database = database
         self._events = events
         self._call_margin = call_margin
-        self._ended = ended
+        self._on_ended = on_ended
 
     async def claim_cleanups(self, *, worker: str, limit: int, lease: timedelta) -> list[ClaimedCleanup]:  # noqa: ARG002
-        """Due cleanups, oldest first. Who holds one is told by its attempt number alone."""
+        """Claims due cleanups, oldest first. Only the attempt number identifies the holder, so `worker` is unused."""
         deadline = time.monotonic() + (lease - self._call_margin).total_seconds()
         async with self._database.transaction() as tx:
             rows = await cleanups.claim(tx, limit, lease)
-            places = await cleanups.places(tx, [r["evaluation_id"] for r in rows]) if rows else {}
-        return [_claimed(row, places.get(row["evaluation_id"], {}), deadline) for row in rows]
+            places = await cleanups.places(tx, [row.evaluation_id for row in rows]) if rows else {}
+        return [_claimed(row, places.get(row.evaluation_id), deadline) for row in rows]
 
     async def finish_cleanups(self, outcomes: Sequence[tuple[ClaimedCleanup, CleanupOutcome]]) -> None:
-        """Records what came of each attempt; the event is in the outbox with it.
+        """Writes the outcomes of attempts, and the events of those that are over, in one transaction.
 
-        The evaluation is locked as for every other event of it: readers take no event whose sequence is lower than
-        the last one's, so that two transactions must not number events of one evaluation at the same time.
+        Locks the evaluations, as for each of their events: readers ignore an event with a lower sequence number than
+        the last one, so two transactions must not number events of one evaluation at the same time.
         """
         ends = [(row, o) for row, o in outcomes if isinstance(o, Cleaned)]
         async with self._database.transaction() as tx:
@@ -70,22 +70,23 @@ class PostgresCleanupStore:
             if over:
                 endings = [_ending(row, o) for row, o in over.values()]
                 ended = await cleanups.end(tx, sorted(endings, key=lambda r: r.id))
-                await outbox.add(tx, [self._events.artifacts_cleaned(e, _event(e, over[e["id"]][1])) for e in ended])
-        self._ended()
+                messages = [self._events.artifacts_cleaned(e, _event(e, over[e.id][1])) for e in ended]
+                await outbox.add(tx, messages)
+        self._on_ended()
 
 
-def _claimed(row: Row, place: Row, deadline: float) -> ClaimedCleanup:
+def _claimed(row: ClaimedCleanupRow, place: ArtifactPlace | None, deadline: float) -> ClaimedCleanup:
     return ClaimedCleanup(
-        id=row["id"],
-        evaluation_id=row["evaluation_id"],
-        team_id=row["team_id"],
-        attempt=row["cleanup_attempts"],
-        errors=row["cleanup_errors"],
-        bucket=place.get("bucket"),
-        prefix=place.get("prefix"),
-        request_key=place.get("request_key"),
-        report=CleanupReport() if row["cleanup_report"] is None else _REPORT.validate_json(row["cleanup_report"]),
-        deadline_at=row["cleanup_deadline_at"],
+        id=row.id,
+        evaluation_id=row.evaluation_id,
+        team_id=row.team_id,
+        attempt=row.attempt,
+        errors=row.errors,
+        bucket=place.bucket if place else None,
+        prefix=place.prefix if place else None,
+        request_key=place.request_key if place else None,
+        report=CleanupReport() if row.report is None else _REPORT.validate_json(row.report),
+        deadline_at=row.deadline_at,
         deadline=deadline,
     )
 
@@ -103,7 +104,7 @@ def _put_back(row: ClaimedCleanup, outcome: RetryCleanup) -> CleanupPutBack:
 
 
 def _put_back_held(row: ClaimedCleanup, outcome: Cleaned) -> CleanupPutBack:
-    """Somebody else's session holds the evaluation's row: another look in a moment finds nothing left to delete."""
+    """Another session holds the evaluation's row: the next attempt, in a moment, will find nothing left to delete."""
     report = _dump(outcome.report)
     return CleanupPutBack(id=row.id, attempt=row.attempt, pause=_HELD_PAUSE, code=None, text=None, report=report)
 
@@ -116,15 +117,13 @@ def _dump(report: CleanupReport) -> str:
     return orjson.dumps(report).decode()
 
 
-def _event(row: Mapping[str, Any], outcome: Cleaned) -> EvaluationArtifactsCleaned:
+def _event(ended: EndedCleanup, outcome: Cleaned) -> EvaluationArtifactsCleaned:
     report = outcome.report
-    identity: UUID = row["id"]
-    state: Literal["done", "partial"] = outcome.state
     return EvaluationArtifactsCleaned(
-        evaluation_id=row["evaluation_id"],
-        cancellation_id=identity,
-        team_id=row["team_id"],
-        state=state,
+        evaluation_id=ended.evaluation_id,
+        cancellation_id=ended.id,
+        team_id=ended.team_id,
+        state=outcome.state,
         deleted_count=report.deleted_count,
         kept_count=report.kept_count,
         failed_count=report.failed_count,
@@ -133,5 +132,5 @@ def _event(row: Mapping[str, Any], outcome: Cleaned) -> EvaluationArtifactsClean
         failed_codes=dict(report.failed_codes),
         aborted_uploads=report.aborted_uploads,
         versions_retained=report.versions_retained,
-        finished_at=row["finished_at"],
+        finished_at=ended.finished_at,
     )

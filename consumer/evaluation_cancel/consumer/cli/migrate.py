@@ -1,4 +1,4 @@
-"""`migrate`: bring the database to this version's schema, check it, print its SQL, and create the topics."""
+"""`migrate`: upgrade the database's schema, check its revision, print its SQL, create role and topics."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from evaluation_cancel.consumer.cli.terminal import ask
+from evaluation_cancel.consumer.cli.terminal import run_on_postgres
 from evaluation_cancel.consumer.migrations import version
 from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE, make_role, role_sql
-from evaluation_cancel.consumer.settings import load_settings
+from evaluation_cancel.consumer.runtime.terminal import run_for_terminal
+from evaluation_cancel.consumer.settings import ConsumerSettings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the database and the topics.")
 
@@ -20,45 +22,45 @@ app = typer.Typer(no_args_is_help=True, help="Prepare the database and the topic
 def upgrade(
     *, sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False
 ) -> None:
-    """Bring the database to this version's schema."""
-    from evaluation_cancel.consumer.migrations import schema  # noqa: PLC0415  # Alembic, which the others do without
+    """Upgrade the database to this version's schema."""
+    from evaluation_cancel.consumer.migrations import schema  # noqa: PLC0415  # Alembic, slow to import
 
-    settings = load_settings()
+    settings = load_settings(ConsumerSettings)
     if sql:
         print(schema.sql(settings.evaluations_table))  # noqa: T201  # for a file or a pipe
         return
-    ask(schema.upgrade(settings.postgres_dsn.get_secret_value(), settings.evaluations_table))
-    Console().print("The database is at this version's schema.")
+    run_on_postgres(schema.upgrade(settings.postgres_dsn.get_secret_value(), settings.evaluations_table))
+    Console().print("The database has this version's schema.")
 
 
 @app.command()
 def check() -> None:
-    """Exit with 1 and a sentence when the database is not at this version's schema."""
-    problem = ask(version.check(load_settings().postgres_dsn.get_secret_value()))
+    """Check that the database has this version's schema. Exits with 1 when not."""
+    problem = run_on_postgres(version.check(load_settings(ConsumerSettings).postgres_dsn.get_secret_value()))
     if problem is not None:
-        print(problem, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
+        print(problem, file=sys.stderr)  # noqa: T201  # the command's answer
         raise SystemExit(1)
-    Console().print("The database is at this version's schema.")
+    Console().print("The database has this version's schema.")
 
 
 @app.command()
 def role(
     *, sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False
 ) -> None:
-    """Make the role with which the HTTP endpoint reads, where the upgrade was not allowed to."""
+    """Create the role that the HTTP endpoint reads with, where `upgrade` had no right to create roles."""
     if sql:
         print(role_sql(), end="")  # noqa: T201  # for a file or a pipe
         return
-    ask(make_role(load_settings().postgres_dsn.get_secret_value()))
-    Console().print(f"The role {READER_ROLE} can read what the HTTP endpoint needs.")
+    run_on_postgres(make_role(load_settings(ConsumerSettings).postgres_dsn.get_secret_value()))
+    Console().print(f"The role {READER_ROLE} has the rights that the HTTP endpoint needs.")
 
 
 @app.command()
 def topics(
-    replication_factor: Annotated[int, typer.Option(help="Copies of each partition; -1: the broker's default.")] = -1,
+    replication_factor: Annotated[int, typer.Option(help="Replicas of each partition. -1: the broker's default.")] = -1,
 ) -> None:
-    """Create the three topics where they are missing. Existing ones are left as they are."""
-    from evaluation_cancel.consumer.kafka.topics import create_topics  # noqa: PLC0415  # Kafka's client, the same
+    """Create those of the three topics that do not exist. Existing topics stay as they are."""
+    from evaluation_cancel.consumer.kafka.topics import create_topics  # noqa: PLC0415  # Kafka's client, slow to import
 
-    created = ask(create_topics(load_settings(), replication_factor))
-    Console().print(f"Created: {', '.join(created) or 'nothing, all were there'}.")
+    created = run_for_terminal(create_topics(load_settings(ConsumerSettings), replication_factor))
+    Console().print(f"Created: {', '.join(created) or 'nothing, all topics existed'}.")

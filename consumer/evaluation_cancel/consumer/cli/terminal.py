@@ -1,24 +1,25 @@
-"""Runs one command's work for the person at the terminal: an answer, or one sentence on what was in the way."""
+"""Runs a command's work on Postgres; each error of Postgres becomes one sentence and exit code 1."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from evaluation_cancel.consumer.domain.errors import CancellationError
+from evaluation_cancel.consumer.domain.errors import Refusal
+from evaluation_cancel.consumer.runtime.terminal import run_for_terminal
 from evaluation_cancel.consumer.sql.database import PostgresError, translated
 
 T = TypeVar("T")
 
 
-def ask(work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives. If Postgres, Kafka or a refusal is in the way, that is printed and the process ends: 1."""
+def run_on_postgres(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`, or print the error that prevented it and exit with 1."""
+    return run_for_terminal(_translating(work))
+
+
+async def _translating(work: Coroutine[Any, Any, T]) -> T:
     try:
         with translated():
-            return asyncio.run(work)
-    except (CancellationError, PostgresError) as error:
-        told = str(error) if isinstance(error, CancellationError) else f"{type(error).__name__}: {error}"
-        print(told, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
-        raise SystemExit(1) from None
+            return await work
+    except PostgresError as error:
+        raise Refusal(type(error).__name__, str(error)) from error

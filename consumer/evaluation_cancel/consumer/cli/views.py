@@ -1,10 +1,10 @@
-"""What an operator sees: all that is known of an evaluation, and what is stuck; as tables or as JSON."""
+"""What operators see: the stored state of one evaluation, and open cancellations. As tables or as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -14,19 +14,24 @@ from rich.table import Table
 from evaluation_cancel.consumer.sql import reads
 from evaluation_cancel.consumer.sql.database import Database
 
-
-async def status(database: Database, evaluation_id: UUID, console: Console, *, as_json: bool) -> bool:
-    """Prints it; False when nothing at all is known of this id."""
-    known = await read_status(database, evaluation_id)
-    if as_json:
-        console.print_json(orjson.dumps(known, default=_json_default).decode())
-    else:
-        _print_status(known, console)
-    return known["evaluation"] is not None or bool(known["commands"])
+_STATUS_TABLES: Final = {
+    "cancellations": ("id", "phase", "actor_id", "reason", "accepted_at", "ended_at", "attempts", "last_error_code"),
+    "commands": ("source", "id", "actor_id", "decision", "code", "received_at"),
+    "messages": ("sequence", "type", "event_id", "created_at", "waiting"),
+}
+_STUCK_COLUMNS: Final = (
+    "evaluation_id",
+    "cluster",
+    "phase",
+    "accepted_at",
+    "attempts",
+    "next_attempt_at",
+    "last_error_code",
+)
 
 
 async def read_status(database: Database, evaluation_id: UUID) -> dict[str, Any]:
-    """Everything Postgres has of one evaluation, in one consistent-enough look."""
+    """All rows of one evaluation. One connection but several statements, so concurrent changes may show in part."""
     async with database.connection() as tx:
         evaluation = await reads.evaluation(tx, evaluation_id)
         held = await reads.held_report(tx, evaluation_id)
@@ -39,44 +44,42 @@ async def read_status(database: Database, evaluation_id: UUID) -> dict[str, Any]
         }
 
 
-async def stuck(database: Database, older_than: float, limit: int, console: Console, *, as_json: bool) -> None:
+async def read_stuck(database: Database, older_than: float, limit: int) -> list[dict[str, Any]]:
+    """Cancellations that have been open for more than `older_than` seconds, oldest first."""
     async with database.connection() as tx:
-        rows = [dict(row) for row in await reads.stuck(tx, older_than, limit)]
+        return [dict(row) for row in await reads.stuck(tx, older_than, limit)]
+
+
+def print_status(known: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
+    """Print the result of `read_status`."""
     if as_json:
-        console.print_json(orjson.dumps(rows, default=_json_default).decode())
+        _print_json(known, console)
         return
-    columns = ("evaluation_id", "cluster", "phase", "accepted_at", "attempts", "next_attempt_at", "last_error_code")
-    console.print(_table(f"open cancellations older than {older_than:g} s", columns, rows))
-
-
-def _print_status(known: Mapping[str, Any], console: Console) -> None:
     if known["evaluation"] is None:
         console.print("There is no such evaluation.")
     else:
-        facts = {k: v for k, v in known["evaluation"].items() if v is not None}
-        console.print(_table("evaluation", ("what", "value"), [{"what": k, "value": v} for k, v in facts.items()]))
-    tables = {
-        "cancellations": (
-            "id",
-            "phase",
-            "actor_id",
-            "reason",
-            "accepted_at",
-            "ended_at",
-            "attempts",
-            "last_error_code",
-        ),
-        "commands": ("source", "id", "actor_id", "decision", "code", "received_at"),
-        "messages": ("sequence", "type", "event_id", "created_at", "waiting"),
-    }
-    for name, columns in tables.items():
+        facts = [{"column": k, "value": v} for k, v in known["evaluation"].items() if v is not None]
+        console.print(_table("evaluation", ("column", "value"), facts))
+    for name, columns in _STATUS_TABLES.items():
         if known[name]:
             console.print(_table(name, columns, known[name]))
     for row in known["cancellations"]:
-        for what in ("evidence", "cleanup_report"):
-            if row[what]:
-                console.print(f"{what} of {row['id']}:")
-                console.print_json(orjson.dumps(row[what]).decode())
+        for document in ("evidence", "cleanup_report"):
+            if row[document]:
+                console.print(f"{document} of {row['id']}:")
+                _print_json(row[document], console)
+
+
+def print_stuck(rows: Sequence[Mapping[str, Any]], older_than: float, console: Console, *, as_json: bool) -> None:
+    """Print the result of `read_stuck`."""
+    if as_json:
+        _print_json(rows, console)
+    else:
+        console.print(_table(f"open cancellations older than {older_than:g} s", _STUCK_COLUMNS, rows))
+
+
+def _print_json(value: object, console: Console) -> None:
+    console.print_json(orjson.dumps(value, default=_json_default).decode())
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -104,6 +107,4 @@ def _message(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json_default(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value)
+    return value.hex() if isinstance(value, bytes) else str(value)

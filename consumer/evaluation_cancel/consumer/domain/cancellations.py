@@ -1,6 +1,6 @@
-"""Values that pass between the store and the loop that takes Jobs down: what is claimed, and what came of it.
+"""Values between the teardown loop and its store: a claimed cancellation, and the outcome of an attempt.
 
-No I/O and no rules here: `teardown/attempt.py` makes the outcomes, `store/` reads and writes them.
+`teardown/attempt.py` makes the outcomes, `teardown/store.py` reads and writes both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Phase = Literal["accepted", "stopping"]
 NEVER_SEEN = "never seen"
 """Evidence for a Job that was never found, long after the evaluation could have created it."""
 NOT_CREATED = "not created"
-"""Evidence for an evaluation that had not come to the point of having a Job."""
+"""Evidence for an evaluation that was cancelled before its Job could be created."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,21 +31,21 @@ class PodGone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeardownEvidence:
-    """What has been seen so far; carried from attempt to attempt, and published with the outcome."""
+    """What attempts have seen so far; passed on from attempt to attempt, and published with the outcome."""
 
     job: str | None = None
     """The Job's uid once known, or `NEVER_SEEN` or `NOT_CREATED`."""
     job_finished: JobFinished | None = None
-    """How the Job had ended by itself before it was deleted, if it had."""
+    """How the Job ended, if it ended before it was deleted."""
     pods: tuple[PodGone, ...] = ()
     """At most 100."""
     pod_count: int = 0
     """All pods seen, those beyond the 100 included."""
     manual_selector: bool | None = None
-    """The Job chose its own pod selector, so its pods are found by their owner only; None until the Job was seen.
+    """The Job has a pod selector of its own, so its pods are found by their owner only; None until the Job was seen.
     Not published."""
     resolved_by: str | None = None
-    """The operator who closed it by hand, vouching for what could not be proven."""
+    """The operator who ended the cancellation by hand, without proof."""
     resolve_reason: str | None = None
 
 
@@ -57,28 +57,28 @@ class ClaimedCancellation:
     evaluation_id: UUID
     team_id: str
     attempt: int
-    """Grows with every claim; a finish with an older number is ignored."""
-    looks: int = 0
-    """How many claims in a row, up to the last, ended in `StillStopping`."""
+    """Grows with every claim; an outcome with an older number is ignored."""
+    polls: int = 0
+    """How many of the latest attempts in a row ended in `StillStopping`."""
     errors: int = 0
-    """How many claims in a row, up to the last, ended in `Retry`; the pause between them grows with it."""
+    """How many of the latest attempts in a row ended in `Retry`; the pause between attempts grows with it."""
     phase: Phase
     status_before: str
     cluster: str | None
-    """None: the evaluation names none. With the status `created` there is no Job then."""
+    """None when the evaluation names none; if its status is `created`, there is no Job then."""
     namespace: str | None
     job_name: str | None
     job_uid: str | None
     accepted_at: datetime
     intent_at: datetime | None
-    """When the first DELETE was about to be sent. From then on something may have been deleted."""
+    """When an attempt first recorded that it would send a DELETE. Something may have been deleted since then."""
     refused_since: datetime | None
-    """Since when every attempt has ended in a definite refusal."""
+    """When the unbroken series of definite refusals began."""
     evidence: TeardownEvidence = field(default_factory=TeardownEvidence)
     deadline: float
-    """`time.monotonic()` after which no remote write may start: the lease's end less the longest call."""
+    """`time.monotonic()` after which no remote write may start: the lease's end minus the longest call."""
     clock_ahead: timedelta = timedelta(0)
-    """How far the database's clock was ahead of ours at the claim: ages are counted by the database's, like leases."""
+    """By how much the database's clock was ahead of ours at the claim: ages and leases use the database's clock."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,10 +90,10 @@ class Gone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StillStopping:
-    """Nothing wrong, only not finished: to be looked at again, or woken by the watch before that."""
+    """No error, but not gone yet: to be polled again, or earlier when the watch sees a change."""
 
     evidence: TeardownEvidence
-    look_again_in: float
+    poll_again_in: float
     """Seconds."""
     deleted: bool
     """This attempt's DELETE was accepted."""
@@ -111,7 +111,7 @@ class Retry:
     refused: bool
     """It is certain that neither this attempt nor an earlier one deleted anything.
 
-    The store then keeps `refused_since` (or sets it) and takes back the intent, which only this attempt can have
+    The store then keeps `refused_since` (or sets it) and removes the intent, which only this attempt can have
     recorded; any other outcome clears `refused_since`. So an `intent_at` found by a later claim always means that
     something may have been deleted, and such a cancellation never fails.
     """
@@ -119,7 +119,7 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
-    """Given up, which is only done when it is certain that nothing was deleted."""
+    """Given up; only when it is certain that nothing was deleted."""
 
     evidence: TeardownEvidence
     code: str
@@ -127,23 +127,3 @@ class Failed:
 
 
 Outcome = Gone | StillStopping | Retry | Failed
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opening:
-    """A cancellation to be opened by the command that was accepted."""
-
-    id: UUID
-    evaluation_id: UUID
-    team_id: str
-    command_source: str
-    command_id: str
-    actor_kind: str
-    actor_id: str
-    reason: str | None
-    status_before: str
-    cluster: str | None
-    requested_at: datetime | None
-    traceparent: str | None
-    correlation_id: str | None
-    cleanup: bool

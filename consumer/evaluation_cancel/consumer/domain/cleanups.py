@@ -1,6 +1,6 @@
-"""Values that pass between the store and the loop that cleans artifacts up: what is claimed, and what came of it.
+"""Values between the cleanup loop and its store: a claimed cleanup, and the outcome of an attempt.
 
-No I/O and no rules here: `cleanup/attempt.py` makes the outcomes, `store/` reads and writes them.
+`cleanup/attempt.py` makes the outcomes, `cleanup/store.py` reads and writes both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KEPT_IN_REPORT = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptObject:
-    """An object left where it was, on purpose or not; `why` is stable snake_case, or the store's own code."""
+    """An object that was not deleted, on purpose or not; `why` is stable snake_case or a code of S3."""
 
     key: str
     why: str
@@ -24,22 +24,22 @@ class KeptObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanupReport:
-    """What has become of the artifacts so far; carried from attempt to attempt, and published at the end."""
+    """What attempts have done so far; passed on from attempt to attempt, and published at the end."""
 
     deleted_count: int = 0
-    """Objects that the store said were deleted, over all attempts."""
+    """Objects that S3 reported as deleted, over all attempts."""
     deleted_bytes: int = 0
     kept_count: int = 0
-    """Objects left on purpose, as the last attempt found them."""
+    """Objects kept on purpose, counted by the last attempt."""
     failed_count: int = 0
-    """Objects that could not be deleted, as the last attempt found them."""
+    """Objects that could not be deleted, counted by the last attempt."""
     kept: tuple[KeptObject, ...] = ()
     """At most 100 of both."""
     failed_codes: Mapping[str, int] = field(default_factory=dict)
-    """How often each code stood in the way; `no_request_key`, `unsafe_prefix` and `deadline` among them."""
+    """How often each code prevented a deletion; also `no_request_key`, `unsafe_prefix` and `deadline`."""
     aborted_uploads: int = 0
     versions_retained: int | None = None
-    """Old versions that a versioned bucket still holds; None when that could not be learnt."""
+    """Old versions that a versioned bucket still holds; None when they could not be counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,22 +50,22 @@ class ClaimedCleanup:
     evaluation_id: UUID
     team_id: str
     attempt: int
-    """Grows with every claim; a finish with an older number is ignored."""
+    """Grows with every claim; an outcome with an older number is ignored."""
     errors: int = 0
-    """How many claims in a row, up to the last, ended in `RetryCleanup` for an error."""
+    """How many of the latest attempts in a row ended in `RetryCleanup` for an error."""
     bucket: str | None
     prefix: str | None
     request_key: str | None
     report: CleanupReport = field(default_factory=CleanupReport)
     deadline_at: datetime
-    """When to give up and say what is left."""
+    """When to give up and report what is left."""
     deadline: float
-    """`time.monotonic()` after which no remote write may start: the lease's end less the longest call."""
+    """`time.monotonic()` after which no remote write may start: the lease's end minus the longest call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cleaned:
-    """Over. `partial`: something was left that ought to have gone, or that could not be looked at."""
+    """Over. `partial`: something that should be deleted is left, or could not be listed."""
 
     report: CleanupReport
     state: Literal["done", "partial"]
@@ -73,7 +73,7 @@ class Cleaned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryCleanup:
-    """Not over; to be gone on with. The code `continued` is no error: the lease was used up."""
+    """Not over; another attempt continues. The code `continued` is no error: the lease was used up."""
 
     report: CleanupReport
     code: str

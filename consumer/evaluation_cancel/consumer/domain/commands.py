@@ -1,4 +1,4 @@
-"""A command as it was understood, with where it came from: what intake hands to the decision and the inbox keeps."""
+"""A decoded command with its position in Kafka, as intake passes it to the decision and the inbox keeps it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from evaluation_cancel.schemas.commands import CancelEvaluation
 from evaluation_cancel.schemas.envelope import Envelope
 from evaluation_cancel.schemas.wire.records import RawRecord
+
+
+class CommandKey(NamedTuple):
+    """The identity of a command: two commands with the same source and id are the same command."""
+
+    source: str
+    id: str
+
+
+class Position(NamedTuple):
+    """An offset in a partition of a topic."""
+
+    topic: str
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +36,8 @@ class ReceivedCommand:
     source: str
     id: str
     evaluation_id: UUID
-    meaning: bytes
+    fingerprint: bytes
+    """Differs when a source uses an id again for a command that means something else."""
     actor_kind: str
     actor_id: str
     team_ids: tuple[str, ...]
@@ -38,24 +55,23 @@ class ReceivedCommand:
     record: RawRecord | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What makes a command the same command: its source and id."""
-        return (self.source, self.id)
+    def key(self) -> CommandKey:
+        return CommandKey(self.source, self.id)
 
     @property
-    def position(self) -> tuple[str, int, int]:
-        return (self.topic, self.partition, self.offset)
+    def position(self) -> Position:
+        return Position(self.topic, self.partition, self.offset)
 
 
 def received(
     record: RawRecord, envelope: Envelope, command: CancelEvaluation, may_act_for_every_team: Callable[[str], bool]
 ) -> ReceivedCommand:
-    """Joins a decoded command with its position; whether its source may act for all teams comes from settings."""
+    """Combines a decoded command with its position; settings define which sources may act for every team."""
     return ReceivedCommand(
         source=envelope.source,
         id=envelope.id,
         evaluation_id=command.evaluation_id,
-        meaning=command.meaning(),
+        fingerprint=command.meaning(),
         actor_kind=command.requested_by.kind,
         actor_id=command.requested_by.id,
         team_ids=command.requested_by.team_ids,
@@ -76,7 +92,10 @@ def received(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboxRow:
-    """A command with its decision and what that saw; `decision` is None while its evaluation is locked by somebody."""
+    """A command with its decision and the facts behind it; `decision` is None if another session held the evaluation.
+
+    The fields `…_seen` are the evaluation under lock; `fence_seen` is the open cancellation or the one that ended it.
+    """
 
     command: ReceivedCommand
     decision: str | None = None
@@ -86,3 +105,22 @@ class InboxRow:
     ended_seen: datetime | None = None
     fence_seen: UUID | None = None
     cancellation_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownCommand:
+    """A command that the inbox holds already."""
+
+    source: str
+    id: str
+    fingerprint: bytes
+    topic: str
+    partition: int
+    offset: int
+    opening_source: str
+    """With `opening_id`, the command that opened this one's cancellation; this one itself if it was rejected."""
+    opening_id: str
+
+    @property
+    def position(self) -> Position:
+        return Position(self.topic, self.partition, self.offset)

@@ -1,7 +1,7 @@
-"""What a command means for an evaluation: the pure rules, without I/O, clocks or client libraries.
+"""The rules that accept, join or reject a command; pure, without I/O or clocks.
 
-`decide` judges one command against what was seen of its evaluation under its row lock. The same function, in the
-version recorded beside each decision, decides history again for audit. Writing decisions down is `intake/decide.py`.
+`decide_command` applies them to one command and its evaluation as seen under the row lock. Audit repeats past decisions
+with the version of the rules that is recorded beside each. `intake/decide.py` writes the decisions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 DECISION_VERSION: Final = 1
-"""Recorded with every decision. A change of the rules below is a new version beside the old one."""
+"""Recorded with every decision. To change the rules, add a new version and keep the old one."""
 
 FINAL_STATUSES: Final = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -27,39 +27,39 @@ class EvaluationSeen:
     team_id: str
     status: str
     cluster: str | None = None
-    """Where its Job is, once the orchestrator has said so."""
+    """The cluster of its Job; None until the orchestrator records it."""
     ended_at: datetime | None = None
     open_cancellation: UUID | None = None
-    """The fence: the cancellation that is under way, if one is."""
+    """The fence: the cancellation that is open, if there is one."""
     ended_by: UUID | None = None
     """The cancellation that ended it, when the status is cancelled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What of a command its decision depends on."""
+    """The parts of a command that its decision depends on."""
 
     team_ids: AbstractSet[str]
     every_team: bool = False
-    """The command's source may act for all teams; settings say which sources may, a message never does."""
+    """The command's source may act for all teams. Only settings grant this, never a message."""
     expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """A new cancellation begins, and with it the fence."""
+    """The command opens a cancellation, which raises the fence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Joined:
-    """One is under way already; this command shares its outcome."""
+    """A cancellation is open already; the command shares its outcome."""
 
     cancellation_id: UUID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """Refused, with what the asker may know of why. `not_found` and `forbidden` tell nothing of the evaluation."""
+    """Rejected, with what the requester may know. `not_found` and `forbidden` reveal nothing about the evaluation."""
 
     code: RejectionCode
     status: str | None = None
@@ -75,11 +75,11 @@ _FORBIDDEN: Final = Rejected(code="forbidden")
 _EXPIRED: Final = Rejected(code="expired")
 
 
-def decide(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> Decision:
+def decide_command(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> Decision:
     """The decision on one command; `now` is the database's time of the transaction that decides.
 
-    Who may not see an evaluation learns nothing of it, so access is judged before anything else, and a command
-    that came too late is dead whatever the status.
+    Access is checked first, so that a requester without access learns nothing about the evaluation. Expiry is checked
+    before the status: an expired command is rejected as `expired` in any status.
     """
     if seen is None:
         return _NOT_FOUND

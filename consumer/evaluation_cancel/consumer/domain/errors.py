@@ -1,8 +1,8 @@
-"""What can go wrong with a remote system, sorted by what to do about it.
+"""Errors of remote systems, sorted by what to do about them.
 
-A `TemporaryError` is tried again, a `Refusal` is a definite no after which nothing has changed. Both carry a
-stable code for logs, metrics and Postgres. Translating a client library's exceptions into these is the business of
-the module that calls that library (`kubernetes/client.py`, `s3/artifacts.py`, `store/`).
+A `TemporaryError` is tried again; after a `Refusal` it is certain that nothing has changed. Both carry a stable code
+for logs, metrics and Postgres. The module that calls a client library translates its exceptions into these
+(`kubernetes/client.py`, `s3/artifacts.py`, `sql/database.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def scrub(text: str, limit: int = DETAIL_LIMIT) -> str:
-    """Foreign text made fit for Postgres and for events: no NUL, no lone surrogates, of bounded length."""
+    """Makes foreign text storable in Postgres and events: no NUL, no lone surrogates, at most `limit` characters."""
     clean = _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text[: limit + 1])
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 class CancellationError(Exception):
-    """Something on the way of a cancellation failed; `code` is stable snake_case, `detail` is for people."""
+    """A step of a cancellation failed; `code` is stable snake_case, `detail` is for people."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
@@ -31,7 +31,7 @@ class CancellationError(Exception):
 
 
 class TemporaryError(CancellationError):
-    """May well work later. `outcome_unknown` means that the call may have been performed all the same."""
+    """May succeed later. `outcome_unknown` means that the call may have been performed; `retry_after` is in seconds."""
 
     def __init__(
         self, code: str, detail: str, retry_after: float | None = None, *, outcome_unknown: bool = False
@@ -42,15 +42,15 @@ class TemporaryError(CancellationError):
 
 
 class Refusal(CancellationError):  # noqa: N818  # a refusal is an answer, not a fault
-    """A definite no: nothing was changed by the call."""
+    """A definite no: the call changed nothing."""
 
 
 class Unstorable(CancellationError):  # noqa: N818  # names the value, as `Refusal` names the answer
-    """Postgres will never take one of these values; halve the batch to find out which."""
+    """Postgres will never store one of these values; halve the batch to find it."""
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds out of a `Retry-After` header, which holds seconds or a date; None when nothing is usable."""
+    """Seconds from a `Retry-After` header, which holds seconds or a date; at most an hour, None if it is invalid."""
     if not value:
         return None
     try:

@@ -1,20 +1,20 @@
-"""The events of a cancellation, built from what was decided and recorded; pure, encoded once and for all.
+"""Builds the events of a cancellation, and dead letters, as encoded messages for the outbox. Pure.
 
-Each function gives the `Message` for the outbox. Ids follow from the command, so that whoever builds an event again
-builds the same one. When they are published is the outbox's business.
+An event's id follows from its command, so that building the event again gives the same one. `outbox/` publishes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.commands import ReceivedCommand
+from evaluation_cancel.consumer.domain.commands import CommandKey, ReceivedCommand
 from evaluation_cancel.consumer.domain.decisions import EvaluationSeen, Rejected
 from evaluation_cancel.consumer.domain.errors import scrub
 from evaluation_cancel.consumer.domain.messages import Message
+from evaluation_cancel.consumer.domain.rows import EndedCancellation, EndedCleanup
 from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
 from evaluation_cancel.schemas.events import (
     EVENT_TYPES,
@@ -34,8 +34,13 @@ from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, d
 DEAD_LETTER: Final = "DeadLetter"
 
 
+class _Trace(NamedTuple):
+    traceparent: str | None
+    correlation_id: str | None
+
+
 class OutcomeEvents:
-    """Builds messages for one events topic and one dead-letter topic, in the name of one source."""
+    """Builds the messages of one source for an events topic and a dead-letter topic."""
 
     def __init__(self, *, events_topic: str, dead_letter_topic: str, source: str) -> None:
         self._events_topic = events_topic
@@ -43,6 +48,7 @@ class OutcomeEvents:
         self._source = source
 
     def accepted(self, command: ReceivedCommand, seen: EvaluationSeen, cancellation: UUID, now: datetime) -> Message:
+        """For a command that opened a cancellation of the evaluation `seen`; `now` is the time of the decision."""
         event = EvaluationCancelAccepted(
             evaluation_id=command.evaluation_id,
             cancellation_id=cancellation,
@@ -57,6 +63,7 @@ class OutcomeEvents:
         return self._message(event, command.key, now, cancellation, _trace(command))
 
     def rejected(self, command: ReceivedCommand, decision: Rejected, now: datetime) -> Message:
+        """For a rejected command; `now` is the time of the decision."""
         event = EvaluationCancelRejected(
             evaluation_id=command.evaluation_id,
             requested_by=Actor(kind=command.actor_kind, id=command.actor_id),
@@ -67,46 +74,48 @@ class OutcomeEvents:
         )
         return self._message(event, command.key, now, decision.cancellation_id, _trace(command))
 
-    def cancelled(self, ended: Mapping[str, Any], commands: Sequence[str], evidence: Evidence) -> Message:
-        """`ended` is the cancellation's row as it was ended; `commands` those that share the outcome."""
+    def cancelled(self, ended: EndedCancellation, commands: Sequence[str], evidence: Evidence) -> Message:
+        """For a cancellation that succeeded; `commands` are the ids of the commands that share the outcome."""
         event = EvaluationCancelled(
-            evaluation_id=ended["evaluation_id"],
-            cancellation_id=ended["id"],
-            team_id=ended["team_id"],
-            status_before=ended["status_before"],
-            requested_by=Actor(kind=ended["actor_kind"], id=ended["actor_id"]),
-            reason=ended["reason"],
-            cleanup_artifacts=ended["cleanup_state"] != "not_requested",
-            requested_at=ended["requested_at"],
-            accepted_at=ended["accepted_at"],
+            evaluation_id=ended.evaluation_id,
+            cancellation_id=ended.id,
+            team_id=ended.team_id,
+            status_before=ended.status_before,
+            requested_by=Actor(kind=ended.actor_kind, id=ended.actor_id),
+            reason=ended.reason,
+            cleanup_artifacts=ended.cleanup,
+            requested_at=ended.requested_at,
+            accepted_at=ended.accepted_at,
             command_ids=tuple(commands),
-            command_count=1 + ended["joined"],
-            cancelled_at=ended["ended_at"],
+            command_count=1 + ended.joined,
+            cancelled_at=ended.ended_at,
             evidence=evidence,
         )
-        return self._ended(event, ended, ended["ended_at"])
+        return self._ended(event, ended, ended.ended_at)
 
-    def failed(self, ended: Mapping[str, Any], commands: Sequence[str]) -> Message:
+    def failed(self, ended: EndedCancellation, commands: Sequence[str]) -> Message:
+        """For a cancellation that failed; `commands` are the ids of the commands that share the outcome."""
         event = EvaluationCancelFailed(
-            evaluation_id=ended["evaluation_id"],
-            cancellation_id=ended["id"],
-            team_id=ended["team_id"],
-            requested_by=Actor(kind=ended["actor_kind"], id=ended["actor_id"]),
-            reason=ended["reason"],
-            code=ended["last_error_code"],
-            detail=ended["last_error_text"],
-            accepted_at=ended["accepted_at"],
-            failed_at=ended["ended_at"],
+            evaluation_id=ended.evaluation_id,
+            cancellation_id=ended.id,
+            team_id=ended.team_id,
+            requested_by=Actor(kind=ended.actor_kind, id=ended.actor_id),
+            reason=ended.reason,
+            code=ended.error_code,
+            detail=ended.error_text,
+            accepted_at=ended.accepted_at,
+            failed_at=ended.ended_at,
             command_ids=tuple(commands),
-            command_count=1 + ended["joined"],
+            command_count=1 + ended.joined,
         )
-        return self._ended(event, ended, ended["ended_at"])
+        return self._ended(event, ended, ended.ended_at)
 
-    def artifacts_cleaned(self, row: Mapping[str, Any], event: EvaluationArtifactsCleaned) -> Message:
-        return self._ended(event, row, event.finished_at)
+    def artifacts_cleaned(self, ended: EndedCleanup, event: EvaluationArtifactsCleaned) -> Message:
+        """For a cleanup that is over, with its finished event."""
+        return self._ended(event, ended, event.finished_at)
 
     def dead_letter(self, record: RawRecord, error: UndecodableRecord) -> Message:
-        """The record as it was, with where it came from and why it could not be handled."""
+        """The unchanged record, with its position and the reason why it could not be handled."""
         encoded = dead_letter(record, error)
         return Message(
             event_id=dead_letter_id(record.topic, record.partition, record.offset),
@@ -118,17 +127,12 @@ class OutcomeEvents:
             headers=encoded.headers,
         )
 
-    def _ended(self, event: Event, row: Mapping[str, Any], at: datetime) -> Message:
-        trace = (row["traceparent"], row["correlation_id"])
-        return self._message(event, (row["command_source"], row["command_id"]), at, row["id"], trace)
+    def _ended(self, event: Event, row: EndedCancellation | EndedCleanup, at: datetime) -> Message:
+        trace = _Trace(row.traceparent, row.correlation_id)
+        return self._message(event, CommandKey(row.command_source, row.command_id), at, row.id, trace)
 
     def _message(
-        self,
-        event: Event,
-        command: tuple[str, str],
-        at: datetime,
-        cancellation: UUID | None,
-        trace: tuple[str | None, str | None],
+        self, event: Event, command: CommandKey, at: datetime, cancellation: UUID | None, trace: _Trace
     ) -> Message:
         name = type(event).__name__
         identity = event_id(*command, name)
@@ -138,10 +142,10 @@ class OutcomeEvents:
             type=TYPE_PREFIX + name,
             time=at,
             dataschema=schema_uri(name),
-            causationid=command[1],
+            causationid=command.id,
             cancellationid=None if cancellation is None else str(cancellation),
-            traceparent=trace[0],
-            correlationid=trace[1],
+            traceparent=trace.traceparent,
+            correlationid=trace.correlation_id,
         )
         encoded = encode_event(envelope, event)
         return Message(
@@ -156,28 +160,28 @@ class OutcomeEvents:
 
 
 def events_of_command(source: str, command_id: str) -> list[UUID]:
-    """The ids of all events that this command can have brought about."""
+    """The ids of all events that this command can have caused."""
     return [event_id(source, command_id, name) for name in EVENT_TYPES]
 
 
-def _trace(command: ReceivedCommand) -> tuple[str | None, str | None]:
-    return command.traceparent, command.correlation_id
+def _trace(command: ReceivedCommand) -> _Trace:
+    return _Trace(command.traceparent, command.correlation_id)
 
 
 def unstorable(events: OutcomeEvents, command: ReceivedCommand, error: Exception) -> list[Message]:
-    """For a command with a value that Postgres will never take."""
+    """The dead letter of a command with a value that Postgres will never store."""
     return _letter(events, command, "unstorable", "data", scrub(str(error)))
 
 
 def id_reused(events: OutcomeEvents, command: ReceivedCommand) -> list[Message]:
-    """For a command whose source and id have been used for one with another meaning."""
+    """The dead letter of a command whose source and id were used before for a different command."""
     problem = "was used before for another command; give each command an id of its own"
     return _letter(events, command, "id_reused", "id", problem)
 
 
 def _letter(events: OutcomeEvents, command: ReceivedCommand, code: str, field: str, problem: str) -> list[Message]:
     if command.record is None:
-        return []  # read back from the inbox: it has been stored, so neither can happen
+        return []  # read back from the inbox, so it was stored: neither case is possible
     error = UndecodableRecord(
         code=code,
         field=field,

@@ -1,4 +1,4 @@
-"""Evidence of a teardown on its way through Postgres, and the part of it that is told to others."""
+"""Evidence of a teardown as JSON in Postgres, and the part of it that is published."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _EVIDENCE: Final = TypeAdapter(TeardownEvidence)
 
 
 def dump_evidence(evidence: TeardownEvidence) -> str:
-    """As it is stored, in a jsonb column."""
+    """JSON for a jsonb column."""
     return orjson.dumps(evidence).decode()
 
 
 def load_evidence(stored: str | None) -> TeardownEvidence:
-    """Evidence as it was stored; a row that has none yet has seen nothing."""
+    """Reads what `dump_evidence` wrote; None is empty evidence."""
     return TeardownEvidence() if stored is None else _EVIDENCE.validate_json(stored)
 
 
 def published_evidence(evidence: TeardownEvidence) -> Evidence:
-    """At most a hundred pods, with when each was seen gone, and how many there were."""
+    """The evidence for an event: at most a hundred pods that are gone, and the number of all pods."""
     pods = [PodEnded(name=p.name, gone_at=p.gone_at) for p in evidence.pods if p.gone_at is not None]
     return Evidence(
         job=_identifier(evidence.job) or "unknown",
@@ -40,5 +40,5 @@ def published_evidence(evidence: TeardownEvidence) -> Evidence:
 
 
 def _identifier(text: str | None) -> str:
-    """An orchestrator's own word for a Job may be anything; an event holds so much of it at most."""
+    """A uid recorded by an orchestrator may be any text; an event holds a limited length of it."""
     return scrub(text or "", MAX_IDENTIFIER_BYTES // 4)

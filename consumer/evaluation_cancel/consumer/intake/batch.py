@@ -1,7 +1,7 @@
-"""Turns commands and what was seen of their evaluations into everything that is to be written; pure.
+"""Plans what one transaction writes, from commands and their evaluations as seen under lock. Pure.
 
-Keeps the order of the commands: one that is accepted raises the fence for those behind it in the same batch.
-The rules on a single command are in `domain/decisions.py`; reading and writing is `decide.py`.
+Keeps the order of the commands: an accepted one raises the fence for those behind it in the same batch. The rules for
+a single command are in `domain/decisions.py`; `decide.py` reads and writes.
 """
 
 from __future__ import annotations
@@ -9,66 +9,72 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import Opening
-from evaluation_cancel.consumer.domain.commands import InboxRow, ReceivedCommand
-from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, Joined, decide
+from evaluation_cancel.consumer.domain.commands import CommandKey, InboxRow, KnownCommand, ReceivedCommand
+from evaluation_cancel.consumer.domain.decisions import Accepted, Asked, EvaluationSeen, Joined, decide_command
 from evaluation_cancel.consumer.domain.events import OutcomeEvents, events_of_command, id_reused
 from evaluation_cancel.consumer.domain.messages import Message
+from evaluation_cancel.consumer.domain.rows import EventReference, JoinedCommands, Opening
 from evaluation_cancel.schemas.identifiers import uuid7
 
 LOCKED: Final = EvaluationSeen(team_id="", status="locked")
-"""Stands for an evaluation that exists but is held by another session: its commands stay undecided for now."""
+"""Stands for an evaluation whose row another session has locked: its commands stay undecided for now."""
 
 
 class DecisionBatch:
-    """Collects what one transaction writes. `now` is the database's time."""
+    """Everything that one transaction writes. `now` is the database's time."""
 
     def __init__(self, events: OutcomeEvents, now: datetime) -> None:
         self._events = events
         self.now = now
-        self.rows: list[InboxRow] = []
+        self.inbox_rows: list[InboxRow] = []
+        """Commands with their decisions."""
         self.openings: list[Opening] = []
-        self.joined: dict[UUID, tuple[int, bool]] = {}
+        """Cancellations to open."""
+        self.joined: dict[UUID, JoinedCommands] = {}
+        """Commands that join an open cancellation, by its id."""
         self.messages: list[Message] = []
-        self.again: list[tuple[UUID, UUID]] = []
-        """Evaluations and ids of events that a duplicate command asks to be published once more."""
+        """New events and dead letters."""
+        self.republished: list[EventReference] = []
+        """Events to publish again, because a duplicate command came."""
         self.counts: dict[str, int] = {}
+        """How many commands had each decision, rejection code or other result."""
 
-    def first_seen(
-        self, batch: Iterable[ReceivedCommand], known: Mapping[tuple[str, str], Mapping[str, Any]]
+    def new_commands(
+        self, batch: Iterable[ReceivedCommand], known: Mapping[CommandKey, KnownCommand]
     ) -> list[ReceivedCommand]:
-        """The commands that are new; the others are answered here, as duplicates or as misuse of an id."""
-        new: dict[tuple[str, str], ReceivedCommand] = {}
+        """The commands whose key is new. Plans the answers to the others: duplicates, and ids used for two commands."""
+        new: dict[CommandKey, ReceivedCommand] = {}
         for command in batch:
             recorded = known.get(command.key)
             if recorded is not None:
                 self._seen_before(command, recorded)
             elif command.key in new:
-                self._twice_at_once(command, new[command.key])
+                self._twice_in_batch(command, new[command.key])
             else:
                 new[command.key] = command
         return list(new.values())
 
-    def decide(self, batch: Iterable[ReceivedCommand], seen: dict[UUID, EvaluationSeen]) -> None:
-        """Decides each command on what was seen under the lock, the ones before it in the batch included."""
+    def plan(self, batch: Iterable[ReceivedCommand], seen: dict[UUID, EvaluationSeen]) -> None:
+        """Decides each command. Updates `seen` with each fence it raises, so that later commands see it."""
         for command in batch:
             evaluation = seen.get(command.evaluation_id)
             if evaluation is LOCKED:
                 self._count("undecided")
-                self.rows.append(InboxRow(command=command))
+                self.inbox_rows.append(InboxRow(command=command))
             else:
-                seen_now = self._decide_one(command, evaluation)
-                if seen_now is not None:
-                    seen[command.evaluation_id] = seen_now
+                fenced = self._plan_one(command, evaluation)
+                if fenced is not None:
+                    seen[command.evaluation_id] = fenced
 
-    def _decide_one(self, command: ReceivedCommand, seen: EvaluationSeen | None) -> EvaluationSeen | None:
+    def _plan_one(self, command: ReceivedCommand, seen: EvaluationSeen | None) -> EvaluationSeen | None:
+        """Returns the evaluation with its new fence if the command raises one, else None."""
         asked = Asked(
             team_ids=frozenset(command.team_ids), every_team=command.every_team, expires_at=command.expires_at
         )
-        decision = decide(asked, seen, self.now)
+        decision = decide_command(asked, seen, self.now)
         if isinstance(decision, Accepted) and seen is not None:
             cancellation = uuid7()
             self._record(command, seen, "accepted", None, cancellation)
@@ -78,7 +84,8 @@ class DecisionBatch:
         if isinstance(decision, Joined):
             self._record(command, seen, "joined", None, decision.cancellation_id)
             count, cleanup = self.joined.get(decision.cancellation_id, (0, False))
-            self.joined[decision.cancellation_id] = (count + 1, cleanup or command.cleanup_artifacts)
+            joined = JoinedCommands(count + 1, cleanup or command.cleanup_artifacts)
+            self.joined[decision.cancellation_id] = joined
         elif not isinstance(decision, Accepted):
             self._record(command, seen, "rejected", decision.code, decision.cancellation_id)
             self.messages.append(self._events.rejected(command, decision, self.now))
@@ -93,7 +100,7 @@ class DecisionBatch:
         cancellation: UUID | None,
     ) -> None:
         self._count(code or decision)
-        self.rows.append(
+        self.inbox_rows.append(
             InboxRow(
                 command=command,
                 decision=decision,
@@ -106,19 +113,19 @@ class DecisionBatch:
             )
         )
 
-    def _seen_before(self, command: ReceivedCommand, recorded: Mapping[str, Any]) -> None:
-        if recorded["meaning"] != command.meaning:
+    def _seen_before(self, command: ReceivedCommand, known: KnownCommand) -> None:
+        if known.fingerprint != command.fingerprint:
             self._id_reused(command)
-        elif (recorded["topic"], recorded["partition"], recorded["offset"]) == command.position:
-            self._count("redelivered")  # by Kafka, after a commit that it did not learn of: the outbox has it all
+        elif known.position == command.position:
+            self._count("redelivered")  # Kafka missed the commit of the offset; all events are in the outbox
         else:
             self._count("duplicate")
-            events = events_of_command(recorded["opening_source"], recorded["opening_id"])
-            self.again += [(command.evaluation_id, event) for event in events]
+            events = events_of_command(known.opening_source, known.opening_id)
+            self.republished += [EventReference(command.evaluation_id, event) for event in events]
 
-    def _twice_at_once(self, command: ReceivedCommand, first: ReceivedCommand) -> None:
-        if first.meaning == command.meaning:
-            self._count("duplicate")  # the first one's events are on their way anyway
+    def _twice_in_batch(self, command: ReceivedCommand, first: ReceivedCommand) -> None:
+        if first.fingerprint == command.fingerprint:
+            self._count("duplicate")  # the first one's events will be published anyway
         else:
             self._id_reused(command)
 
@@ -126,8 +133,8 @@ class DecisionBatch:
         self._count("id_reused")
         self.messages += id_reused(self._events, command)
 
-    def _count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
+    def _count(self, result: str) -> None:
+        self.counts[result] = self.counts.get(result, 0) + 1
 
 
 def _opening(command: ReceivedCommand, seen: EvaluationSeen, cancellation: UUID) -> Opening:

@@ -1,9 +1,8 @@
 """Handles a batch of commands in one transaction: inbox, decisions, new cancellations and events together.
 
-A crash before the commit leaves nothing behind and Kafka delivers again; a crash after it finds the commands in the
-inbox. What is decided is in `batch.py` and `domain/decisions.py`, the SQL in `store/`. Called by `loop.py` with what
-Kafka delivered and by `maintenance/sweep.py` for commands that were left over because their evaluation's row was
-locked.
+After a crash before the commit nothing is stored and Kafka delivers again; after a crash behind it the inbox recognises
+the commands. The rules are in `batch.py` and `domain/decisions.py`, the SQL in `sql/`. `loop.py` calls it with the
+records from Kafka, and `maintenance/sweep.py` for commands left undecided because their evaluation's row was locked.
 """
 
 from __future__ import annotations
@@ -16,15 +15,16 @@ from uuid import UUID
 
 import structlog
 
-from evaluation_cancel.consumer.domain.commands import ReceivedCommand
+from evaluation_cancel.consumer.domain.commands import Position, ReceivedCommand
 from evaluation_cancel.consumer.domain.decisions import FINAL_STATUSES, EvaluationSeen
 from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable, scrub
+from evaluation_cancel.consumer.domain.evaluations import LockedEvaluation
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.domain.messages import Message
 from evaluation_cancel.consumer.intake.batch import LOCKED, DecisionBatch
 from evaluation_cancel.consumer.intake.eager_claims import EagerClaim, EagerClaims
 from evaluation_cancel.consumer.sql import cancellations, commands, evaluations, outbox
-from evaluation_cancel.consumer.sql.database import Database, Row, Transaction
+from evaluation_cancel.consumer.sql.database import Database, Transaction
 
 _ASIDE_SECONDS: Final = 300.0
 _log = structlog.get_logger(__name__)
@@ -32,36 +32,38 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What one read of Kafka brought: commands, dead letters for what is none, and where to read on."""
+    """One read of Kafka: commands, dead letters for undecodable records, and the next offsets."""
 
     commands: Sequence[ReceivedCommand] = ()
     dead_letters: Sequence[Message] = ()
-    next_offsets: Sequence[tuple[str, int, int]] = ()
+    next_offsets: Sequence[Position] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decided:
-    """What became of a batch, for metrics and for waking the loops that go on with it."""
+    """The result of a batch, for metrics and for waking the loops that continue with it."""
 
     counts: Mapping[str, int]
+    """How many commands had each decision, rejection code or other result."""
     waiting: int
-    """Cancellations opened that this process did not take on at once."""
+    """Cancellations opened that wait for a claim, because this process had no free slot for them."""
     messages: int
+    """Events and dead letters to be published, again or for the first time."""
 
 
-class Decide:
-    """The use case. Raises `TemporaryError` when it is to be repeated and `Unstorable` when it is to be halved."""
+class DecisionService:
+    """Records and decides commands. Raises `TemporaryError`: repeat the batch, or `Unstorable`: halve it."""
 
-    def __init__(self, database: Database, events: OutcomeEvents, handover: EagerClaims) -> None:
+    def __init__(self, database: Database, events: OutcomeEvents, eager_claims: EagerClaims) -> None:
         self._database = database
         self._events = events
-        self._handover = handover
+        self._eager_claims = eager_claims
         self._aside: dict[UUID, float] = {}
-        """Evaluations whose left-over commands are not tried before that time of the monotonic clock."""
+        """Evaluations whose undecided commands are not tried before that time of the monotonic clock."""
 
     async def record(self, batch: Batch) -> Decided:
-        """Records and decides everything in the batch and stores its offsets, in one transaction."""
-        offer = self._handover.offer()
+        """Records and decides all commands of the batch and saves its offsets, in one transaction."""
+        offer = self._eager_claims.offer()
         try:
             async with self._database.transaction() as tx:
                 work = await self._record(tx, batch, offer)
@@ -74,24 +76,24 @@ class Decide:
     async def _record(self, tx: Transaction, batch: Batch, offer: EagerClaim) -> DecisionBatch:
         work = DecisionBatch(self._events, await commands.database_time(tx))
         work.messages += batch.dead_letters
-        jobs: Mapping[UUID, Row] = {}
+        locked: Mapping[UUID, LockedEvaluation] = {}
         if batch.commands:
-            seen, jobs = await self._see(tx, sorted({c.evaluation_id for c in batch.commands}))
+            seen, locked = await self._see(tx, sorted({c.evaluation_id for c in batch.commands}))
             known = await commands.known(tx, [c.key for c in batch.commands])
-            work.decide(work.first_seen(batch.commands, known), seen)
-            if work.rows and not await commands.insert(tx, work.rows):
-                # Another consumer recorded one of them between our read and our write: it is known next time.
+            work.plan(work.new_commands(batch.commands, known), seen)
+            if work.inbox_rows and not await commands.insert(tx, work.inbox_rows):
+                # Another consumer inserted one of them between our read and our write; repeating finds it known.
                 raise TemporaryError("lost_race", "another consumer recorded one of these commands first")
-        await self._write(tx, work, offer.choose(work.openings, jobs, work.now))
+        await self._write(tx, work, offer.choose(work.openings, locked, work.now))
         if batch.next_offsets:
             await commands.save_offsets(tx, batch.next_offsets)
         return work
 
     async def left_over(self, limit: int) -> Decided:
-        """Decides commands whose evaluation was locked by somebody else when they came.
+        """Decides commands that were recorded while another session had locked their evaluation.
 
-        They are in the inbox already, so that none of them can become a dead letter any more: one whose decision the
-        evaluation's table refuses is set aside for a while, and keeps no other waiting.
+        They are in the inbox, so none of them can become a dead letter any more. If the evaluations' table refuses a
+        decision, its command is set aside for a while, so that the others need not wait.
         """
         free: list[ReceivedCommand] = []
         try:
@@ -100,8 +102,8 @@ class Decide:
                 free, seen = await self._free(tx, limit)
                 if free:
                     still = await commands.lock_undecided(tx, [c.key for c in free])
-                    work.decide([c for c in free if c.key in still], seen)
-                    await commands.decide(tx, work.rows)
+                    work.plan([c for c in free if c.key in still], seen)
+                    await commands.save_decisions(tx, work.inbox_rows)
                 await self._write(tx, work, [False] * len(work.openings))
         except (Unstorable, ValueError) as error:
             if limit > 1:
@@ -123,7 +125,10 @@ class Decide:
             )
 
     async def _free(self, tx: Transaction, limit: int) -> tuple[list[ReceivedCommand], dict[UUID, EvaluationSeen]]:
-        """Undecided commands whose evaluation is free by now; many of one that is not hide nobody else's."""
+        """Undecided commands whose evaluation is not locked any more, and those evaluations as seen.
+
+        A locked evaluation with many commands does not crowd out the others.
+        """
         now = time.monotonic()
         self._aside = {i: until for i, until in self._aside.items() if until > now}
         locked = set(self._aside)
@@ -135,41 +140,45 @@ class Decide:
             locked.update(seen)
         return [], {}
 
-    async def _see(self, tx: Transaction, ids: Sequence[UUID]) -> tuple[dict[UUID, EvaluationSeen], Mapping[UUID, Row]]:
-        """Locks the evaluations and reads their fences, which must come after: a read beside the lock is stale.
+    async def _see(
+        self, tx: Transaction, ids: Sequence[UUID]
+    ) -> tuple[dict[UUID, EvaluationSeen], dict[UUID, LockedEvaluation]]:
+        """Locks the evaluations and reads their fences. Returns what decisions see, and the locked rows.
 
-        Gives what decisions see, and the rows as they are.
+        Fences are read after the lock: an earlier read may be stale.
         """
-        rows = {row["id"]: row for row in await evaluations.lock(tx, ids)}
+        locked = {row.id: row for row in await evaluations.lock(tx, ids)}
         seen = {
-            i: EvaluationSeen(
-                team_id=row["team_id"], status=row["status"], cluster=row["cluster"], ended_at=row["ended_at"]
-            )
-            for i, row in rows.items()
+            i: EvaluationSeen(team_id=row.team_id, status=row.status, cluster=row.cluster, ended_at=row.ended_at)
+            for i, row in locked.items()
         }
         active = [i for i, s in seen.items() if s.status not in FINAL_STATUSES]
         cancelled = [i for i, s in seen.items() if s.status == "cancelled"]
         for fence in await evaluations.fences(tx, active, cancelled):
-            which = "open_cancellation" if fence["open"] else "ended_by"
-            seen[fence["evaluation_id"]] = replace(seen[fence["evaluation_id"]], **{which: fence["id"]})
+            evaluation = seen[fence.evaluation_id]
+            seen[fence.evaluation_id] = (
+                replace(evaluation, open_cancellation=fence.cancellation_id)
+                if fence.open
+                else replace(evaluation, ended_by=fence.cancellation_id)
+            )
         missing = [i for i in ids if i not in seen]
         if missing:
             seen.update(dict.fromkeys(await evaluations.existing(tx, missing), LOCKED))
-        return seen, rows
+        return seen, locked
 
     async def _write(self, tx: Transaction, work: DecisionBatch, claimed: Sequence[bool]) -> None:
         if work.openings:
-            worker, lease = self._handover.worker, self._handover.lease
+            worker, lease = self._eager_claims.worker, self._eager_claims.lease
             await cancellations.open_new(tx, work.openings, claimed, worker, lease)
             await evaluations.touch(tx, [o.evaluation_id for o in work.openings])
         if work.joined:
             await cancellations.join(tx, work.joined)
         if work.messages:
             await outbox.add(tx, work.messages)
-        if work.again:
-            await outbox.add_again(tx, work.again)
+        if work.republished:
+            await outbox.add_again(tx, work.republished)
 
 
-def _decided(work: DecisionBatch, taken: int) -> Decided:
-    messages = len(work.messages) + len(work.again)
-    return Decided(counts=work.counts, waiting=len(work.openings) - taken, messages=messages)
+def _decided(work: DecisionBatch, claimed: int) -> Decided:
+    messages = len(work.messages) + len(work.republished)
+    return Decided(counts=work.counts, waiting=len(work.openings) - claimed, messages=messages)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Opening
+from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation
+from evaluation_cancel.consumer.domain.evaluations import LockedEvaluation
+from evaluation_cancel.consumer.domain.rows import Opening
 
 
 class SlotSupplier(Protocol):
@@ -62,7 +64,7 @@ class EagerClaim:
         self._deadline = deadline
         self._claimed: list[ClaimedCancellation] = []
 
-    def choose(self, openings: Sequence[Opening], jobs: Mapping[UUID, Mapping[str, Any]], now: datetime) -> list[bool]:
+    def choose(self, openings: Sequence[Opening], jobs: Mapping[UUID, LockedEvaluation], now: datetime) -> list[bool]:
         """Returns for each cancellation whether to open it as claimed.
 
         `jobs` are the evaluations' rows, `now` is the database's time.
@@ -93,7 +95,7 @@ class EagerClaim:
 
 
 def _claimed(
-    opening: Opening, job: Mapping[str, Any], now: datetime, *, deadline: float, clock_ahead: timedelta
+    opening: Opening, job: LockedEvaluation, now: datetime, *, deadline: float, clock_ahead: timedelta
 ) -> ClaimedCancellation:
     return ClaimedCancellation(
         id=opening.id,
@@ -103,9 +105,9 @@ def _claimed(
         phase="accepted",
         status_before=opening.status_before,
         cluster=opening.cluster,
-        namespace=job["job_namespace"],
-        job_name=job["job_name"],
-        job_uid=job["job_uid"],
+        namespace=job.job_namespace,
+        job_name=job.job_name,
+        job_uid=job.job_uid,
         accepted_at=now,
         intent_at=None,
         refused_since=None,

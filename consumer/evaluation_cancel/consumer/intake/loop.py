@@ -11,11 +11,11 @@ from typing import Protocol
 
 import structlog
 
-from evaluation_cancel.consumer.domain.commands import ReceivedCommand, received
+from evaluation_cancel.consumer.domain.commands import Position, ReceivedCommand, received
 from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable
 from evaluation_cancel.consumer.domain.events import OutcomeEvents, unstorable
 from evaluation_cancel.consumer.domain.messages import Message
-from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.runtime.backoff import Backoff
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.runtime.loop import Loop
@@ -50,7 +50,7 @@ class Intake(Loop):
         self,
         *,
         reader: CommandReader,
-        decide: Decide,
+        decide: DecisionService,
         events: OutcomeEvents,
         every_team_sources: frozenset[str],
         accept_bare: bool,
@@ -90,7 +90,7 @@ class Intake(Loop):
 
     async def _handle(self, records: Sequence[RawRecord], next_offsets: Mapping[tuple[str, int], int]) -> None:
         commands, dead_letters = self._decode(records)
-        offsets = [(topic, partition, offset) for (topic, partition), offset in sorted(next_offsets.items())]
+        offsets = [Position(topic, partition, offset) for (topic, partition), offset in sorted(next_offsets.items())]
         batch = Batch(commands=commands, dead_letters=dead_letters, next_offsets=offsets)
         # A crash before the commit to Kafka delivers the batch again; the inbox recognises what was recorded.
         waiting = await self._until_recorded(batch)

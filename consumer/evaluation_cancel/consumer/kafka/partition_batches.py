@@ -62,7 +62,7 @@ Placed = list[asyncio.Future[Any] | SendResult | None]
 
 async def hand_over(client: AIOKafkaProducer, records: Sequence[Record], placed: Placed) -> None:
     """Hands the records to the client. Fills in `placed` on the way, so it is right after an error too."""
-    partitions = await _partitions(client, {record[0] for record in records})
+    partitions = await _partitions(client, {record.topic for record in records})
     for batch in list(_batches(client, records, partitions, placed)):
         try:
             future = await client.send_batch(batch.builder, batch.topic, partition=batch.partition)

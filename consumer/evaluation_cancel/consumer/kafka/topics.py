@@ -16,7 +16,7 @@ async def create_topics(settings: ConsumerSettings, replication_factor: int) -> 
     """
     try:
         return await _create(settings, replication_factor)
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:  # OSError: the connection, or a certificate file that cannot be read
         raise TemporaryError("kafka_unavailable", f"{type(error).__name__}: {error}") from error
 
 

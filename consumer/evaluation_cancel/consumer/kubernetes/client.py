@@ -1,8 +1,8 @@
-"""Raw requests to one Kubernetes API server: bounded in time, answers sorted into ours by their status.
+"""Sends raw requests to one Kubernetes API server, each with a timeout, and raises our errors for failures.
 
-The typed calls of kubernetes_asyncio cost a millisecond of CPU each, most of it in building models of which a few
-fields are read; a raw request through its `ApiClient` (which does TLS, tokens and their renewal) costs a third. What
-it does not do then is raise: that is done here. What the answers mean is `jobs.py`'s business.
+The typed calls of kubernetes_asyncio take a millisecond of CPU each, mostly to build models of which a few fields are
+read. A raw request through its `ApiClient` (TLS, tokens and their renewal) takes a third of that, but does not raise
+on an error status, so this module does. `jobs.py` interprets the answers.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 
 _PARTIAL = "application/json;as={};g=meta.k8s.io;v=v1,application/json"
 METADATA_ONLY = _PARTIAL.format("PartialObjectMetadataList")
-"""Asks a list for names, labels and owners alone; a server that cannot do that sends whole objects."""
+"""`Accept` header for lists of names, labels and owners only. A server without support sends whole objects."""
 WATCH_METADATA_ONLY = _PARTIAL.format("PartialObjectMetadata")
-"""The same of a watch."""
+"""The same for a watch."""
 _RENEWAL_PAUSE = 10.0
+"""Seconds between two renewals of credentials, at least."""
 
 
 class ExpiredError(TemporaryError):
-    """410: the list or watch must start anew."""
+    """Status 410: the list or watch must start again from the current state."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What came back, read to its end."""
+    """One answer, its body read completely."""
 
     status: int
     retry_after: str | None
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body, which must be a JSON object: anything else did not come from a Kubernetes API server."""
+        """Parse the body. Raises `TemporaryError` unless it is a JSON object, as each answer of an API server is."""
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -52,7 +53,7 @@ class Answer:
         return value
 
     def status_object(self) -> dict[str, Any] | None:
-        """The Kubernetes `Status` that comes with an error, or None if it is somebody else's error page."""
+        """Parse the Kubernetes `Status` of an error. None for any other body, such as a proxy's error page."""
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError:
@@ -60,13 +61,14 @@ class Answer:
         return value if isinstance(value, dict) and value.get("kind") == "Status" else None
 
     def message(self) -> str:
+        """The status code with the error's text, for logs."""
         status = self.status_object()
         text = str(status.get("message", "")) if status else self.body[:300].decode("utf-8", "replace")
         return f"{self.status}: {text}"
 
 
 class KubernetesCalls:
-    """One `ApiClient`, so one connection pool, for one cluster."""
+    """Sends requests to one cluster through one `ApiClient`, so through one connection pool."""
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class KubernetesCalls:
         connect_timeout: float = 3.0,
         renew: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """Times are in seconds. `renew` reads the credentials again after a 401."""
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout)
         self._renew = renew
@@ -91,7 +94,10 @@ class KubernetesCalls:
         body: dict[str, Any] | None = None,
         accept: str = "application/json",
     ) -> Answer:
-        """One request. Returns 2xx, 404 and 409; every other answer, and every lost one, is raised."""
+        """Send one request. Returns 2xx, 404 and 409.
+
+        Raises `TemporaryError` or `Refusal` for every other answer, and when no answer arrives.
+        """
         writes = method != "GET"
         try:
             response = await self.open(method, path, names=names, query=query, body=body, accept=accept)
@@ -120,9 +126,9 @@ class KubernetesCalls:
         query: Sequence[tuple[str, str]] = (),
         body: dict[str, Any] | None = None,
         accept: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109  # aiohttp's own, several in one
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109  # aiohttp's, which holds several limits
     ) -> aiohttp.ClientResponse:
-        """The answer's head, its body still to be read: for watches. Client errors come through as they are."""
+        """Send one request and return before the body is read, as watches need it. Raises the client's own errors."""
         response: aiohttp.ClientResponse = await self._client.call_api(
             path,
             method,
@@ -140,7 +146,7 @@ class KubernetesCalls:
         await self._client.close()
 
     async def _renew_credentials(self) -> None:
-        """Tokens from a kubeconfig's exec plug-in end without notice; 401 is the notice."""
+        """Tokens of a kubeconfig's exec plug-in expire without notice. A 401 is the first sign."""
         now = time.monotonic()
         if self._renew is None or now - self._renewed_at < _RENEWAL_PAUSE:
             return
@@ -152,7 +158,7 @@ class KubernetesCalls:
 
 
 def lost(error: Exception, *, writes: bool) -> TemporaryError:
-    """No answer. Unless the connection was never made, a write may have been performed."""
+    """Translate a client error: no answer arrived. Unless the connection failed, a write may have been performed."""
     detail = f"{type(error).__name__}: {error}"
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return TemporaryError("unreachable", detail)
@@ -164,7 +170,7 @@ def lost(error: Exception, *, writes: bool) -> TemporaryError:
 
 
 def refused(answer: Answer, *, writes: bool) -> TemporaryError | Refusal:
-    """An answer that is neither success nor absence nor conflict."""
+    """Translate an answer that is neither success nor 404 nor 409."""
     detail = answer.message()
     retry_after = parse_retry_after(answer.retry_after)
     match answer.status:

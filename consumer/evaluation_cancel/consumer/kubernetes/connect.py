@@ -1,6 +1,6 @@
-"""Connects to a Kubernetes cluster: from a kubeconfig file, or with the service account of the pod this runs in.
+"""Opens the client of one Kubernetes cluster, from a kubeconfig file or the service account of this pod.
 
-Only reads credentials; whether the server can be reached is found out by the first call.
+Reads credentials only: the first call finds out whether the server can be reached.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient, Configuration
 
 _LONGEST_LINE = 2**21
-"""Bytes of a watch's event, above etcd's 1.5 MiB for an object."""
+"""Bytes of one watch event, above etcd's limit of 1.5 MiB for an object."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,25 +31,29 @@ class ClusterAccess:
     kubeconfig: Path | None = None
     """None: the service account of this pod."""
     context: str | None = None
-    """None: the kubeconfig's current one."""
+    """None: the current context of the kubeconfig."""
     namespaces: tuple[str, ...] = ()
-    """Where evaluations run; none means all, if rights allow."""
+    """Namespaces with evaluations. None means all, which needs rights in all."""
     call_timeout: float = 10.0
-    """Seconds for one call, its answer read to the end."""
+    """Seconds for one call, including its whole answer."""
     connect_timeout: float = 3.0
+    """Seconds to connect."""
     calls_in_flight: int = 32
     disable_strict_ssl_verification: bool = False
-    """Accept certificate authorities without the extensions that Python 3.13 demands, as old EKS ones are."""
+    """Accept certificate authorities without the extensions that Python 3.13 demands, such as those of old EKS."""
 
 
 async def connect(access: ClusterAccess) -> KubernetesJobs:
-    """Must be called within the event loop that will use it."""
-    # Loads some hundred models, which a process without clusters need not wait for.
+    """Open the client. Call it in the event loop that will use the client, and close the result.
+
+    Raises the client library's error when the credentials cannot be read.
+    """
+    # Slow to import, and a process without clusters does not need it.
     from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415
 
     configuration = Configuration()
     configuration.disable_strict_ssl_verification = access.disable_strict_ssl_verification
-    # The watches hold connections of their own beside the calls.
+    # Watches need connections beside those of the calls.
     configuration.connection_pool_maxsize = access.calls_in_flight + 16
     renew = await _load(access, configuration)
     configuration.proxy = configuration.proxy or _proxy_in_environment(str(configuration.host))
@@ -69,7 +73,7 @@ async def _load(access: ClusterAccess, configuration: Configuration) -> Callable
 
     if access.kubeconfig is None:
         load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        return None  # that one renews its token by itself
+        return None  # renews its token by itself
     path, context = str(access.kubeconfig), access.context
 
     async def read() -> None:
@@ -89,11 +93,11 @@ def _proxy_in_environment(address: str) -> str | None:
 
 
 def _without_environment(client: ApiClient) -> None:
-    """Keeps aiohttp from asking the environment and ~/.netrc again for every request.
+    """Stop aiohttp from reading proxies and ~/.netrc again for every request.
 
-    That cost a third of this process's CPU, and an entry there that fits the API server made every call fail.
+    The reading took a third of the CPU, and a matching entry in ~/.netrc made every call fail.
     """
     rest = client.rest_client
-    asking = rest.pool_manager
-    rest.pool_manager = aiohttp.ClientSession(connector=asking.connector, read_bufsize=_LONGEST_LINE)
-    asking.detach()
+    original = rest.pool_manager
+    rest.pool_manager = aiohttp.ClientSession(connector=original.connector, read_bufsize=_LONGEST_LINE)
+    original.detach()

@@ -1,7 +1,7 @@
-"""The port of `port.py` on a real Kubernetes API server.
+"""Implements `port.py` on a Kubernetes API server: paths, bodies, and parsing of the answers.
 
-It knows paths, bodies and what an answer says; how requests travel is in `client.py`, what the facts prove in
-`teardown/attempt.py`. Everything of a DELETE goes into its body, because the body wins over the query.
+`client.py` sends the requests; the rules on what the facts prove are in `teardown/attempt.py`. All options of a DELETE
+are in its body, because the server prefers the body to the query.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _FINISHED: dict[str, JobFinished] = {"Complete": "succeeded", "Failed": "failed"
 
 
 class KubernetesJobs:
-    """One cluster's Jobs, through the one connection pool of `calls`."""
+    """The Jobs and pods of one cluster. Implements `Jobs`, where the methods are documented."""
 
     def __init__(self, calls: KubernetesCalls, namespaces: Sequence[str] = ()) -> None:
-        """No `namespaces` means all, if rights allow."""
+        """Without `namespaces`, `labelled` reads all namespaces, which needs rights in all."""
         self.calls = calls
         self._namespaces = namespaces
 
@@ -42,7 +42,7 @@ class KubernetesJobs:
             return None
         found = answer.json()
         if found.get("kind") != "Job":
-            raise TemporaryError("not_kubernetes", f"a {found.get('kind')} came back for a Job")
+            raise TemporaryError("not_kubernetes", f"expected a Job, received kind {found.get('kind')}")
         return parse_job(found)
 
     async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:
@@ -50,7 +50,7 @@ class KubernetesJobs:
         return [parse_job(item) for item in items]
 
     async def labelled(self) -> list[Job]:
-        """All Jobs that carry an evaluation's label, in the chosen namespaces; their specs are not asked for."""
+        """List all Jobs with the label of an evaluation, in the chosen namespaces, without specs and status."""
         spaces = self._namespaces or ("",)
         pages = [
             await self._list(JOBS if space else ALL_JOBS, space, EVALUATION_LABEL, accept=METADATA_ONLY)
@@ -85,41 +85,41 @@ class KubernetesJobs:
         await self.calls.close()
 
     async def _is_still_there(self, namespace: str, name: str, uid: str, conflict: Answer) -> bool:
-        """A conflict is mostly about the uid, and then our Job is gone; ask rather than read its message."""
+        """A conflict is usually about the uid: then our Job is gone. Read the Job rather than the message."""
         current = await self.get(namespace, name)
         if current is None or current.uid != uid:
             return False
         raise TemporaryError("conflict", conflict.message())
 
     async def _list(self, path: str, namespace: str, selector: str, *, accept: str) -> list[dict[str, Any]]:
-        """Every page of a consistent list; one whose snapshot expires half-way starts anew."""
+        """Read all pages of a consistent list. Starts again when its snapshot expires between two pages."""
         for _ in range(_RESTARTS):
             try:
                 return await self._pages(path, namespace, selector, accept)
             except ExpiredError:
                 continue
-        raise TemporaryError("expired", "the list expired before its end, again and again")
+        raise TemporaryError("expired", f"the list expired before its last page {_RESTARTS} times")
 
     async def _pages(self, path: str, namespace: str, selector: str, accept: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
-        proceed = ""
+        next_page = ""
         while True:
-            # No resourceVersion: only that is answered from the present state.
+            # Without resourceVersion, or the server may answer from an old state.
             query = [("limit", _PAGE)]
             if selector:
                 query.append(("labelSelector", selector))
-            if proceed:
-                query.append(("continue", proceed))
+            if next_page:
+                query.append(("continue", next_page))
             answer = await self.calls.call("GET", path, names={"namespace": namespace}, query=query, accept=accept)
             page = list_page(answer)
             items.extend(page["items"] or ())
-            proceed = page["metadata"].get("continue") or ""
-            if not proceed:
+            next_page = page["metadata"].get("continue") or ""
+            if not next_page:
                 return items
 
 
 def list_page(answer: Answer) -> dict[str, Any]:
-    """A list's page; whatever is not one must never pass for an empty list."""
+    """Parse one page of a list. Raises `TemporaryError` for anything else: it must never count as an empty list."""
     page = answer.json()
     if (
         answer.status != 200  # noqa: PLR2004
@@ -133,14 +133,14 @@ def list_page(answer: Answer) -> dict[str, Any]:
 
 
 def _names(namespace: str, name: str) -> dict[str, str]:
-    """An empty name would mean every Job of the namespace, and dots another place."""
+    """Check both names: an empty name would address every Job of the namespace, and dots another path."""
     if not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
-        raise TemporaryError("invalid_name", f"{namespace!r}, {name!r} cannot be the name of a Job")
+        raise TemporaryError("invalid_name", f"{namespace!r}, {name!r} cannot name a Job")
     return {"namespace": namespace, "name": name}
 
 
 def _must_name_the_job(answer: Answer, name: str) -> None:
-    """A proxy's 404, or one for a missing API group, says nothing about the Job."""
+    """Raise `TemporaryError` unless the 404 is about this Job: a proxy or a missing API group answers 404 too."""
     status = answer.status_object() or {}
     details = status.get("details")
     if status.get("reason") != "NotFound" or not isinstance(details, dict) or details.get("name") != name:
@@ -148,7 +148,7 @@ def _must_name_the_job(answer: Answer, name: str) -> None:
 
 
 def parse_job(item: dict[str, Any]) -> Job:
-    """The few fields that matter, out of what may be a megabyte."""
+    """Keep the few fields that matter of an object that can be a megabyte."""
     metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
     requested = metadata.get("deletionTimestamp")
     return Job(
@@ -166,6 +166,7 @@ def parse_job(item: dict[str, Any]) -> Job:
 
 
 def parse_pod(item: dict[str, Any]) -> Pod:
+    """Needs the metadata only."""
     metadata = item["metadata"]
     owners = (o["uid"] for o in metadata.get("ownerReferences") or () if o.get("controller"))
     return Pod(name=metadata["name"], uid=metadata["uid"], owner_uid=next(owners, None))

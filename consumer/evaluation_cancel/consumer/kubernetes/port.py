@@ -1,7 +1,6 @@
-"""The port to Kubernetes Jobs: the few facts and the four calls that taking a Job down needs.
+"""What the teardown needs of Kubernetes: four calls, and a few facts about Jobs and pods.
 
-The rules on what the facts prove are in `teardown/attempt.py`; the implementation that speaks to a real API server is
-in `jobs.py`.
+The rules on what the facts prove are in `teardown/attempt.py`; `jobs.py` implements the calls on an API server.
 """
 
 from __future__ import annotations
@@ -15,70 +14,72 @@ from uuid import UUID
 from evaluation_cancel.consumer.domain.cancellations import JobFinished
 
 EVALUATION_LABEL = "evaluations.vijil.ai/evaluation-id"
-"""On every Job of an evaluation and on its pod template."""
+"""Label of every Job of an evaluation and of its pod template. The value is the evaluation's id."""
 CONTROLLER_UID_LABEL = "batch.kubernetes.io/controller-uid"
-"""Put on its pods by the Job controller; before Kubernetes 1.27 it is `controller-uid`."""
+"""Label that the Job controller sets on its pods. Before Kubernetes 1.27 it is `controller-uid`."""
 ANY_POD = ""
+"""The label selector of all pods."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What matters of a Job. Everything else in it, which can be large, is not kept."""
+    """The fields of a Job that the teardown needs."""
 
     namespace: str
     name: str
     uid: str
     evaluation_id: str | None
-    """The label as it stands there; None without one."""
+    """The label's text, which may not be a UUID. None: no label."""
     finished: JobFinished | None = None
     owned_by: str | None = None
-    """`Kind/name` of a controller that would create the Job again; None for none and for a CronJob."""
+    """`Kind/name` of the controller that would create the Job again. None: no controller, or a CronJob."""
     suspended: bool = False
     manual_selector: bool = False
+    """Its pods need not carry the label of `pods_of_job`."""
     deletion_requested_at: datetime | None = None
     finalizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pod:
-    """A pod that the API server still lists, in whatever phase."""
+    """A pod that the API server still lists, in any phase."""
 
     name: str
     uid: str
     owner_uid: str | None = None
-    """Its controller's uid, which is the Job's."""
+    """The uid of its controller, which is the Job."""
 
 
 def pods_of_job(uid: str, label: str = CONTROLLER_UID_LABEL) -> str:
-    """The label selector of a Job's pods, unless it has a selector of its own making."""
+    """The label selector of a Job's pods, unless the Job has a manual selector."""
     return f"{label}={uid}"
 
 
 def of_evaluation(evaluation_id: UUID) -> str:
-    """The label selector of an evaluation's Jobs, and of its pods."""
+    """The label selector of an evaluation's Jobs and pods."""
     return f"{EVALUATION_LABEL}={evaluation_id}"
 
 
 class Jobs(Protocol):
-    """One cluster. Every call ends within its own timeout.
+    """The Jobs and pods of one cluster. Every call has a timeout.
 
-    Raises `TemporaryError` when the answer is not known or says "later", and `Refusal` when it says "no".
+    Raises `TemporaryError` when the result is unknown or the call may work later, `Refusal` when the server forbids it.
     """
 
     async def get(self, namespace: str, name: str) -> Job | None:
-        """The Job of that name as it is now, or None if there is none."""
+        """Read the Job's current state. None: no Job has this name."""
 
     async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:
-        """All Jobs that carry the evaluation's label, as they are now."""
+        """Read the current state of all Jobs with the evaluation's label."""
 
     async def delete(self, namespace: str, name: str, uid: str) -> bool:
-        """Ask for that very Job to be deleted, its pods first. False: that Job is gone, nothing was asked."""
+        """Request the deletion of the Job with this uid, its pods first. False: that Job is gone already."""
 
     async def pods(self, namespace: str, selector: str) -> list[Pod]:
-        """All pods that match, as they are now and not as some cache remembers them."""
+        """Read all pods that match, from the current state and not from a cache."""
 
 
 Change = Literal["appeared", "ended"]
-
-
+"""A Job of the evaluation appeared; or its last Job or pod is gone."""
 OnChange = Callable[[UUID, Change], None]
+"""Called with the evaluation's id."""

@@ -1,7 +1,7 @@
-"""What the watch has seen of one cluster: which Jobs live, which of their pods, and when each pod went.
+"""Remembers which Jobs and pods of one cluster a watch has seen, and when each pod was gone.
 
-Only memory and only hints: it names pods in the evidence and tells when a look is worth while. Nothing is proven by
-it. `watch.py` feeds it, `teardown/attempt.py` reads it.
+In memory only, and hints only: it names pods in the evidence and starts an early poll, but proves nothing. `watch.py`
+writes it, `teardown/attempt.py` reads it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from uuid import UUID
 from evaluation_cancel.consumer.domain.cancellations import PodGone
 
 KEPT_ENDED = 20_000
+"""Ended Jobs whose pods are remembered."""
 
 
 class WatchCache:
-    """Jobs and pods by the Job's uid."""
+    """The Jobs and pods of one cluster, by the Job's uid."""
 
     def __init__(
         self, *, kept_ended: int = KEPT_ENDED, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -31,13 +32,15 @@ class WatchCache:
         self._kept_ended = kept_ended
 
     def pods_of(self, job_uid: str) -> tuple[PodGone, ...]:
+        """All pods seen of a Job. `gone_at` is None while a pod is alive."""
         return tuple(self._pods.get(job_uid, {}).values())
 
     def job_seen(self, uid: str, evaluation_id: UUID) -> None:
+        """Record that the Job is alive."""
         self._jobs[uid] = evaluation_id
 
     def job_gone(self, uid: str) -> UUID | None:
-        """The evaluation, if with this Job the last is gone that stood in the way of its end."""
+        """Return the evaluation if neither the Job nor a pod of it is left, else None."""
         evaluation_id = self._jobs.pop(uid, None)
         if evaluation_id is not None and not self._has_live_pods(uid):
             self._end(uid)
@@ -45,13 +48,14 @@ class WatchCache:
         return None
 
     def pod_seen(self, job_uid: str, uid: str, name: str, evaluation_id: UUID) -> None:
+        """Record that the pod is alive."""
         self._evaluations[job_uid] = evaluation_id
         pods = self._pods.setdefault(job_uid, {})
         if uid not in pods:
             pods[uid] = PodGone(name=name, uid=uid, first_seen_at=self._now())
 
     def pod_gone(self, job_uid: str, uid: str) -> UUID | None:
-        """The evaluation, if with this pod the last is gone that stood in the way of its end."""
+        """Return the evaluation if neither the Job nor a pod of it is left, else None."""
         pod = self._pods.get(job_uid, {}).get(uid)
         if pod is None or pod.gone_at is not None:
             return None
@@ -65,7 +69,7 @@ class WatchCache:
         return any(pod.gone_at is None for pod in self._pods.get(job_uid, {}).values())
 
     def _end(self, job_uid: str) -> None:
-        """Remembers ended ones for the evidence, the last so many of them."""
+        """Keep the pods of the latest ended Jobs for the evidence; drop older ones."""
         self._ended.append(job_uid)
         while len(self._ended) > self._kept_ended:
             oldest = self._ended.popleft()

@@ -1,6 +1,6 @@
-"""Slow sweeps beside the main path.
+"""The slow loops: what the fast ones leave behind.
 
-`sweep.py` decides commands that were left undecided, warns of cancellations that no process claims, and deletes old
-history. `late_jobs.py` takes down Jobs that appear after their evaluation was cancelled. Neither is needed for a
-cancellation to end. Invariant: every step is safe to run in several processes at once and to be killed in.
+`sweep.py` decides commands whose evaluation was locked, reports cancellations that no process claims, and applies the
+retention. `late_jobs.py` deletes Jobs that appear after their evaluation was cancelled.
+Invariant: each step is one transaction or one statement, safe in several processes at once.
 """

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from evaluation_cancel.consumer.intake.decide import Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Decided, DecisionService
 from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.sql import reads, retention
 from evaluation_cancel.consumer.sql.database import Database
@@ -44,7 +44,7 @@ class Reconcile(Loop):
         self,
         *,
         database: Database,
-        decide: Decide,
+        decide: DecisionService,
         on_decided: Callable[[Decided, int], None],
         limits: SweepLimits | None = None,
     ) -> None:

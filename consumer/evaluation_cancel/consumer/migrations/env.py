@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions on the connection that `schema.py` hands over, or prints their SQL."""
+"""Alembic runs this file: it runs the revisions on the connection of `schema.py`, or prints their SQL without one."""
 
 from alembic import context
 

@@ -1,8 +1,8 @@
-"""The SQL functions through which evaluations are reached, made for whatever table holds them.
+"""Generates the SQL functions and triggers through which evaluations are accessed, for the table that holds them.
 
-`evaluations_sql` takes a mapping (table, columns, statuses) and gives the statements that create the functions and
-the guarding trigger. They are made anew after every upgrade, so a changed mapping needs no revision of its own.
-Nothing is added to a mapped table but the triggers. The store calls the functions by name and knows no mapping.
+`evaluations_sql` turns a mapping (table, columns, statuses) into statements. Every upgrade replaces the functions, so a
+changed mapping needs no revision. A mapped table gets the triggers and nothing else. The queries of `sql/` call the
+functions by name and do not depend on the mapping.
 """
 
 from __future__ import annotations
@@ -35,25 +35,36 @@ CREATE TABLE IF NOT EXISTS evaluation_cancel.evaluations (
 
 
 class EvaluationsTable(BaseModel):
-    """Where evaluations live. The default is our own table; a team's own is named here column by column."""
+    """The table of evaluations and its columns. The default is the service's own table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     table: str = "evaluation_cancel.evaluations"
-    """Base table (never a view: views take no row triggers), optionally with its schema."""
+    """A base table, optionally with its schema. Not a view: views take no row triggers."""
     id: str = "id"
+    """Column of the evaluation's id, a uuid."""
     team_id: str = "team_id"
+    """Column of the owning team."""
     status: str = "status"
+    """Column of the status, a text or an enum. `statuses` maps its values."""
     cluster: str = "cluster"
+    """Column of the Job's cluster: a name in the setting CLUSTERS."""
     job_namespace: str = "job_namespace"
+    """Column of the Job's namespace."""
     job_name: str = "job_name"
+    """Column of the Job's name."""
     job_uid: str = "job_uid"
+    """Column of the Job's uid, empty until the Job is created."""
     bucket: str = "bucket"
+    """Column of the artifacts' bucket."""
     prefix: str = "prefix"
+    """Column of the artifacts' prefix in the bucket."""
     request_key: str = "request_key"
+    """Column of the key of the stored request, which cleanup keeps."""
     ended_at: str = "ended_at"
+    """Column of the time of a final status."""
     statuses: dict[str, str] = Field(default_factory=lambda: {s: s for s in STATUSES})
-    """Ours → theirs, all six; theirs must differ from each other, so that the way back is certain."""
+    """The service's status → the table's value. All six are needed, and no two values may be equal."""
 
     @model_validator(mode="after")
     def _is_safe_sql(self) -> Self:
@@ -67,10 +78,12 @@ class EvaluationsTable(BaseModel):
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
+        """The fields that name columns."""
         return tuple(f for f in cls.model_fields if f not in ("table", "statuses"))
 
     @property
     def is_our_own(self) -> bool:
+        """Whether the service creates the table itself."""
         return self.table == "evaluation_cancel.evaluations"
 
 
@@ -80,7 +93,7 @@ def _check_identifier(field: str, name: str) -> None:
 
 
 def evaluations_sql(mapping: EvaluationsTable) -> list[str]:
-    """The statements, in order. Each can be run again; together they replace what an earlier mapping made."""
+    """The statements, in order. They can run again, and replace the functions of an earlier mapping."""
     names = {c: f'"{getattr(mapping, c)}"' for c in mapping.columns()}
     table = ".".join(f'"{part}"' for part in mapping.table.split("."))
     to_ours = " ".join(f"WHEN {_literal(theirs)} THEN '{ours}'" for ours, theirs in mapping.statuses.items())
@@ -112,10 +125,10 @@ _SELECT = """
 _FUNCTIONS = [
     "CREATE OR REPLACE FUNCTION evaluation_cancel.status_of(theirs text) RETURNS text LANGUAGE sql IMMUTABLE"
     " AS $$ SELECT CASE theirs {to_ours} END $$",
-    # In plpgsql, so that a status column that is an enum is coerced on return.
+    # plpgsql coerces the returned text to the column's type, which may be an enum.
     "CREATE OR REPLACE FUNCTION evaluation_cancel.status_as(ours text) RETURNS {t}.{status}%TYPE LANGUAGE plpgsql"
     " IMMUTABLE AS $$ BEGIN RETURN CASE ours {to_theirs} END; END $$",
-    # Locks what it can at once, in one order; what somebody else holds is left out.
+    # Locks rows in the order of ids, without waiting. Rows locked by other sessions are left out.
     "CREATE OR REPLACE FUNCTION evaluation_cancel.lock_evaluations(ids uuid[]) RETURNS TABLE ("
     + _SEEN
     + ") LANGUAGE sql ROWS 1000 AS $$"
@@ -126,7 +139,7 @@ _FUNCTIONS = [
     + ") LANGUAGE sql STABLE ROWS 1000 AS $$"
     + _SELECT
     + " $$",
-    # An unchanged rewrite, so that a REPEATABLE READ writer with an older snapshot fails with 40001.
+    # Rewrites the rows unchanged, so that a REPEATABLE READ writer with an older snapshot fails with 40001.
     """
     CREATE OR REPLACE FUNCTION evaluation_cancel.touch_evaluations(ids uuid[]) RETURNS void LANGUAGE sql AS $$
         UPDATE {t} e SET {status} = e.{status} WHERE e.{id} = ANY (ids)
@@ -139,7 +152,7 @@ _FUNCTIONS = [
         WHERE e.{id} = ANY (ids)
     $$
     """,
-    # For the orchestrator: refused means that the Job must not be created.
+    # For the orchestrator. If done is false, the Job must not be created.
     """
     CREATE OR REPLACE FUNCTION evaluation_cancel.starting(
         evaluation uuid, in_cluster text, in_namespace text, name text, OUT done boolean, OUT answer text
@@ -162,7 +175,7 @@ _FUNCTIONS = [
             AND seen.{job_namespace}::text = in_namespace AND seen.{job_name}::text = name;
     END $$
     """,
-    # Allowed while a cancellation is open: the teardown needs the uid.
+    # Allowed during an open cancellation, because the teardown needs the uid.
     """
     CREATE OR REPLACE FUNCTION evaluation_cancel.attach_job(
         evaluation uuid, uid text, OUT done boolean, OUT answer text
@@ -178,7 +191,7 @@ _FUNCTIONS = [
         done := true; answer := 'attached';
     END $$
     """,
-    # A report that meets an open cancellation is held: applied if that fails, evidence if it succeeds.
+    # A report during an open cancellation is held: applied if the cancellation fails, evidence if it succeeds.
     """
     CREATE OR REPLACE FUNCTION evaluation_cancel.report(
         evaluation uuid, new_status text, OUT done boolean, OUT answer text
@@ -262,7 +275,7 @@ _TRIGGERS = [
         RETURN OLD;
     END $$
     """,
-    # Named to sort last, without a column list: another trigger that sets NEW.status does not slip by.
+    # The name sorts last, and there is no column list: a status set by another trigger is checked too.
     """
     CREATE OR REPLACE TRIGGER zzz_evaluation_cancel_guard BEFORE UPDATE ON {t}
         FOR EACH ROW EXECUTE FUNCTION evaluation_cancel.guard_update()

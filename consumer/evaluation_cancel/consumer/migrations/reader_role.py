@@ -1,8 +1,8 @@
-"""The role with which the HTTP endpoint reads: two views, and nothing else of the database.
+"""Creates the role of the HTTP endpoint, which can read two views and nothing else of the database.
 
-A role belongs to the server and not to a database, and whoever upgrades may not be allowed to make roles: then the
-upgrade goes on without, and these statements are run later by somebody who may (`migrate role`, or its `--sql`).
-The role cannot log in. Logins are made by the operator: `CREATE ROLE console LOGIN PASSWORD '…' IN ROLE
+A role belongs to the whole server, and the login that upgrades may lack the right to create roles. Then the upgrade
+goes on without the role, and another login runs these statements later: `migrate role`, or the output of its `--sql`.
+The role cannot log in. Operators create logins: `CREATE ROLE console LOGIN PASSWORD '…' IN ROLE
 evaluation_cancel_reader`.
 """
 
@@ -19,7 +19,7 @@ GRANTS: Final = (
     *(f"GRANT SELECT ON evaluation_cancel.{view} TO {READER_ROLE}" for view in VIEWS),
 )
 
-# For the upgrade. Another database of the same server may be making the role at this very moment.
+# For the upgrade. An upgrade of another database on this server may create the role at the same time.
 IF_ALLOWED: Final = f"""
 DO $role$
 BEGIN
@@ -39,12 +39,12 @@ END $role$
 
 
 def role_sql() -> str:
-    """As a script for a person."""
+    """The statements as a script."""
     return ";\n".join((CREATE, *GRANTS)) + ";\n"
 
 
 async def make_role(dsn: str) -> None:
-    """Makes the role and gives it its rights. Raises the driver's error when that is not allowed."""
+    """Create the role if it is missing, and grant its rights. Raises the driver's error."""
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():

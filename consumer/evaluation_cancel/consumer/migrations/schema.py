@@ -1,7 +1,7 @@
-"""Brings a database to this version's schema, or prints the SQL for somebody else to run.
+"""Upgrades a database to this version's schema, or prints the SQL.
 
-The revisions are in `versions/`; the functions and triggers on the evaluations table, made anew each time from the
-mapping, in `evaluations.py`. Whether a database is at this version's schema is told by `version.py`.
+The revisions are in `versions/`. `evaluations.py` generates the functions and triggers, which every upgrade replaces.
+`version.py` checks whether a database has this version's schema.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable, evaluations_sql
 
 _CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS evaluation_cancel"
-# Two replicas may be started at once: the second waits, and then finds nothing to do.
+# Of two replicas that upgrade at the same time, the second waits and then finds nothing to do.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(7226403512)"
 
 
@@ -31,10 +31,9 @@ def _config() -> Config:
 
 
 async def upgrade(dsn: str, mapping: EvaluationsTable | None = None) -> None:
-    """Brings the schema to the newest revision and makes the functions and triggers of the evaluations table anew.
+    """Run the missing revisions and replace the functions and triggers of the evaluations table, in one transaction.
 
-    All in one transaction: it is there as a whole or not at all. Safe to run beside running consumers of this version.
-    Raises the driver's error.
+    Safe while consumers of this version run. Raises the driver's error.
     """
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
     try:
@@ -57,7 +56,7 @@ def _upgrade(connection: Connection, mapping: EvaluationsTable) -> None:
 
 
 def sql(mapping: EvaluationsTable | None = None) -> str:
-    """Everything `upgrade` would run on an empty database, as one script."""
+    """The statements of `upgrade` on an empty database, as one script."""
     out = io.StringIO()
     config = _config()
     config.output_buffer = out

@@ -1,6 +1,6 @@
-"""Which schema this version of the service needs, and whether a database is at it.
+"""Checks whether a database has the schema revision that this version needs.
 
-Asked by the service whenever somebody wants to know whether it is ready, so that nothing of Alembic is loaded for it.
+The service's readiness check uses it, so it does not import Alembic.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FOUND = "SELECT version_num FROM evaluation_cancel.schema_version"
 
 
 async def problem(connection: Connection) -> str | None:
-    """What is wrong with the schema of this database, in words, or None when it is this version's."""
+    """Describe the difference between the database's revision and this version's. None: there is none."""
     try:
         found = await connection.fetchval(_FOUND)
     except asyncpg.UndefinedTableError:
@@ -37,7 +37,7 @@ async def problem(connection: Connection) -> str | None:
 
 
 async def check(dsn: str) -> str | None:
-    """The same, of a database to which nobody has a connection yet."""
+    """Connect to the database and return the result of `problem`. Raises the driver's error."""
     connection = await asyncpg.connect(dsn)
     try:
         return await problem(connection)

@@ -1,6 +1,6 @@
-"""Publishes the messages that transactions left in the outbox table.
+"""Publishes the messages that transactions have written to the outbox.
 
-Read `relay.py`: the loop of the one leader. `ports.py` is what it needs from Kafka, which `kafka/event_producer.py`
-implements. Invariants: a message is marked only after its acknowledgement, so it is published at least once; of one key
-at most one message is sent at a time, in order; a message that the broker refuses delays only its own key.
+`relay.py` is the loop: one leader at a time by a lease, at most one message of a key in a round, marked as published
+only after Kafka's acknowledgement. `ports.py` is what it needs from Kafka; `kafka/event_producer.py` implements it.
+Invariant: a crash publishes a message again with the same id, bytes and sequence, and never loses or reorders one.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from evaluation_cancel.schemas.wire.records import Headers
 
@@ -32,17 +32,20 @@ class Unresolved:
 SendResult = Sent | Refused | Unresolved
 
 
-Record = tuple[str, bytes | None, bytes | None, Headers]
-"""Topic, key, value, headers."""
+class Record(NamedTuple):
+    """A record to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 class EventProducer(Protocol):
     """What the relay needs from Kafka."""
 
-    async def send(
-        self, records: Sequence[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]]
-    ) -> list[SendResult]:
-        """Sends (topic, key, value, headers) and waits for each outcome, within its own deadline."""
+    async def send(self, records: Sequence[Record]) -> list[SendResult]:
+        """Sends all and waits for each outcome, within its own deadline."""
 
     async def renew(self) -> None:
         """Discards the producer and its unsent records; the next send creates a new one."""

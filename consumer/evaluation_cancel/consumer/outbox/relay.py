@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import structlog
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.events import DEAD_LETTER
 from evaluation_cancel.consumer.domain.messages import unpack_headers
+from evaluation_cancel.consumer.domain.rows import OutboxMessage
 from evaluation_cancel.consumer.outbox.ports import EventProducer, Record, Refused, SendResult, Sent, Unresolved
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.runtime.loop import Loop
@@ -101,9 +101,9 @@ class Relay(Loop):
         await self._mark(rows, results)
         return True
 
-    async def _choose(self) -> list[Mapping[str, Any]]:
+    async def _choose(self) -> list[OutboxMessage]:
         """The oldest row of each key. Pages skip the keys that have a chosen row already."""
-        chosen: dict[bytes | int, Mapping[str, Any]] = {}
+        chosen: dict[bytes | int, OutboxMessage] = {}
         after = 0
         async with self._database.transaction() as tx:
             await self._unpark(tx)
@@ -111,11 +111,11 @@ class Relay(Loop):
             for _ in range(_PAGES):
                 page = await outbox.oldest(tx, list(without), after, self._limits.batch)
                 for row in page:
-                    if chosen.setdefault(row["waits_with"] or row["id"], row) is not row:
-                        without.add(row["waits_with"])
+                    if chosen.setdefault(row.waits_with or row.id, row) is not row and row.waits_with is not None:
+                        without.add(row.waits_with)
                 if len(page) < self._limits.batch or len(chosen) * 2 > self._limits.batch:
                     break
-                after = page[-1]["id"]
+                after = page[-1].id
         return list(chosen.values())
 
     async def _unpark(self, tx: Transaction) -> None:
@@ -123,8 +123,8 @@ class Relay(Loop):
             await outbox.unpark(tx, self._limits.retry_parked)
             self._unparked_at = time.monotonic()
 
-    async def _mark(self, rows: Sequence[Mapping[str, Any]], results: Sequence[SendResult]) -> None:
-        sent = [row["id"] for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
+    async def _mark(self, rows: Sequence[OutboxMessage], results: Sequence[SendResult]) -> None:
+        sent = [row.id for row, result in zip(rows, results, strict=True) if isinstance(result, Sent)]
         refused = [(row, r) for row, r in zip(rows, results, strict=True) if isinstance(r, Refused)]
         unresolved = next((r for r in results if isinstance(r, Unresolved)), None)
         try:
@@ -135,13 +135,13 @@ class Relay(Loop):
         if unresolved is not None:
             raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)
 
-    async def _write_down(self, sent: Sequence[int], refused: Sequence[tuple[Mapping[str, Any], Refused]]) -> None:
+    async def _write_down(self, sent: Sequence[int], refused: Sequence[tuple[OutboxMessage, Refused]]) -> None:
         epoch = self._epoch or 0
         async with self._database.transaction() as tx:
             if sent:
                 self.published += await outbox.published(tx, sent, epoch)
             for row, result in refused:
-                await outbox.park(tx, row["id"], epoch, result.code, result.detail)
+                await outbox.park(tx, row.id, epoch, result.code, result.detail)
         for row, result in refused:
             self._throttle.log(  # a missing right refuses thousands at once
                 _log,
@@ -149,15 +149,15 @@ class Relay(Loop):
                 "The broker refuses a message; it is set aside and its key waits.",
                 level=logging.ERROR,
                 action="message_parked",
-                event_id=str(row["event_id"]),
-                type=row["type"],
+                event_id=str(row.event_id),
+                type=row.type,
                 code=result.code,
                 detail=result.detail,
             )
 
 
-def _record(row: Mapping[str, Any]) -> Record:
-    headers = unpack_headers(row["headers"])
-    if row["type"] != DEAD_LETTER:
-        headers.append(("ce_sequence", b"%d" % row["sequence"]))
-    return row["topic"], row["key"], row["value"], headers
+def _record(row: OutboxMessage) -> Record:
+    headers = unpack_headers(row.headers)
+    if row.type != DEAD_LETTER:
+        headers.append(("ce_sequence", b"%d" % row.sequence))
+    return Record(row.topic, row.key, row.value, headers)

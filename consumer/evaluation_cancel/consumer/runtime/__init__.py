@@ -1,8 +1,7 @@
-"""How the service's loops run, without knowledge of what they do.
+"""What every long-running loop of this process needs: start and stop, waiting, logging, batching, health.
 
-Read `loop.py` first: the base class of every loop. `supervisor.py` restarts loops after faults and stops them in order;
-`health.py` serves their state and the metrics. `batching.py` gathers single writes into batches and retries them.
-`backoff.py`, `nudge.py`, `log_throttle.py` and `gc_tuning.py` are the one place each for delays before retries, waits
-with a limit, repeated log lines and the garbage collector. Invariant: a fault or an outage in one loop never stops
-another, and a loop that is restarted continues from Postgres.
+Read `loop.py` first: each loop derives from it, and `supervisor.py` starts, restarts and stops them. `backoff.py` has
+the only backoff, `nudge.py` the only wait for an event with a time limit, `log_throttle.py` the only throttled log
+call. `batching.py` gathers rows into batches and completes them through outages of Postgres.
+Nothing here knows commands, Jobs or SQL.
 """

@@ -1,8 +1,4 @@
-"""The port to an object store, and its implementation on S3.
-
-It lists, deletes by the batch and says what the store said, key by key. Which keys may go is decided in
-`cleanup/deletable_keys.py`, in what order and what it amounts to in `cleanup/attempt.py`.
-"""
+"""Implements `port.py` on S3: lists page by page, deletes in batches, and reports each key that was not deleted."""
 
 from __future__ import annotations
 
@@ -28,9 +24,10 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class S3Artifacts:
-    """One client, so one connection pool and one set of credentials; lists come in pages of so many."""
+    """The objects of one store. Implements `Artifacts`, where the methods are documented."""
 
     def __init__(self, client: S3Client, *, page: int = MOST_KEYS) -> None:
+        """`page` is the number of entries in one page of a list."""
         self._client = client
         self._page = page
 
@@ -44,8 +41,8 @@ class S3Artifacts:
 
     async def delete(self, bucket: str, keys: Sequence[str]) -> list[Undeleted]:
         if len(keys) > MOST_KEYS:
-            raise ValueError(f"{len(keys)} keys in one delete, {MOST_KEYS} are allowed")
-        # A character that XML cannot hold would have the whole request refused, for every key in it.
+            raise ValueError(f"{len(keys)} keys in one delete; at most {MOST_KEYS} are allowed")
+        # XML cannot hold some characters. One such key would make the store refuse the request for all keys.
         odd = [key for key in keys if _NOT_XML.search(key)]
         undeleted = [failure for key in odd if (failure := await self._delete_one(bucket, key)) is not None]
         plain = [key for key in keys if key not in set(odd)] if odd else list(keys)
@@ -100,14 +97,14 @@ def _undeleted(key: str, code: str) -> Undeleted:
 
 
 def snake_case(code: str) -> str:
-    """`AccessDenied` as `access_denied`: one spelling for all codes that are told."""
+    """Spell `AccessDenied` as `access_denied`, like all codes in events and logs."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", code).lower()
     return (re.sub("[^a-z0-9_]", "_", words).lstrip("0123456789_") or "unknown")[:64]
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The client's exceptions as ours, with the store's own codes, which people know."""
+    """Raise `TemporaryError` or `Refusal` for the client's errors. The code is the store's own, in snake case."""
     try:
         yield
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Opens the one S3 client of a process, with bounded waiting and the odd habits that some stores ask for."""
+"""Opens an S3 client, with timeouts and with the options that some S3-compatible stores need."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class S3Access:
-    """Where the store is and how it likes to be spoken to. What is None comes from the usual AWS sources."""
+    """Address, credentials and options of the store. None: as boto finds the value (environment, profile, role)."""
 
     endpoint_url: str | None = None
     region: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
     path_style: bool = False
-    """Bucket in the path, not in the host name."""
+    """Put the bucket into the path instead of the host name."""
     content_md5: bool = False
-    """Send Content-MD5 with each delete, which some stores demand and botocore no longer does by itself."""
+    """Send Content-MD5 with each delete. Some stores demand it, and botocore no longer sends it."""
     connect_timeout: float = 3.0
+    """Seconds."""
     read_timeout: float = 10.0
+    """Seconds without data."""
     tries: int = 2
-    """The client's own, within one call; the cleanup's retries are in Postgres."""
+    """Tries of the client within one call. The cleanup retries through Postgres."""
     connections: int = 32
 
 
 @asynccontextmanager
 async def connect(access: S3Access) -> AsyncIterator[S3Artifacts]:
-    """Open for as long as the context lasts; nothing is sent by opening it."""
+    """Open the store until the context ends. Sends nothing."""
     async with open_client(access) as client:
         yield S3Artifacts(client)
 
 
 @asynccontextmanager
 async def open_client(access: S3Access) -> AsyncIterator[S3Client]:
-    """The bare client, for whoever asks other things of the store."""
-    # Slow to load, and of no use to a process without cleanup or archive.
+    """Open the client itself, for requests that `Artifacts` does not offer."""
+    # Slow to import, and a process without cleanup or archive does not need it.
     import aioboto3  # noqa: PLC0415
     from aiobotocore.config import AioConfig  # noqa: PLC0415
 
@@ -65,6 +67,6 @@ async def open_client(access: S3Access) -> AsyncIterator[S3Client]:
 
 
 def _add_content_md5(request: Any, **_: Any) -> None:
-    """Before signing, so that the signature covers it."""
+    """Runs before signing, so that the signature covers the header."""
     digest = hashlib.md5(request.body, usedforsecurity=False).digest()
     request.headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")

@@ -1,4 +1,4 @@
-"""NEW."""
+"""What the cleanup needs of an object store. `artifacts.py` implements it on S3."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MOST_KEYS = 1000
-"""The most that one DeleteObjects may name. Not every store refuses more, and none promises what it does then."""
+"""Keys in one DeleteObjects at most. Some stores accept more, with undefined results."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredObject:
+    """An object in a list. `size` is in bytes."""
+
     key: str
     size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """A multipart upload that was begun and not ended; no list of objects shows it."""
+    """A multipart upload that has not ended. Lists of objects do not show it."""
 
     key: str
     upload_id: str
@@ -26,7 +28,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undeleted:
-    """A key that could not be deleted; `final` means that trying again will not help."""
+    """A key that could not be deleted. `final`: a retry would fail too."""
 
     key: str
     code: str
@@ -34,19 +36,22 @@ class Undeleted:
 
 
 class Artifacts(Protocol):
-    """Raises `TemporaryError` and `Refusal` as `kubernetes/port.py`'s port does."""
+    """One object store.
+
+    Raises `TemporaryError` when the call may work later, `Refusal` when the store forbids it for the whole bucket.
+    """
 
     def objects(self, bucket: str, prefix: str) -> AsyncIterator[list[StoredObject]]:
-        """The objects there now, page by page."""
+        """List the objects below a prefix, page by page."""
 
     async def delete(self, bucket: str, keys: Sequence[str]) -> list[Undeleted]:
-        """Deletes at most `MOST_KEYS` keys; answers those that are not deleted."""
+        """Delete at most `MOST_KEYS` keys. Returns those that were not deleted."""
 
     def uploads(self, bucket: str, prefix: str) -> AsyncIterator[list[Upload]]:
-        """The multipart uploads under way, page by page."""
+        """List the multipart uploads that have not ended, page by page."""
 
     async def abort(self, bucket: str, upload: Upload) -> None:
-        """Ends an upload; fine if it has ended."""
+        """Abort an upload. No error if it has ended."""
 
     def old_versions(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
-        """Keys of the versions that are not the latest, a key as often as it has such versions, page by page."""
+        """List the keys of noncurrent versions, page by page. A key repeats for each such version."""

@@ -1,14 +1,14 @@
-"""What went wrong on the way of a cancellation, and Jobs that came after its end: kept for its story, and bounded."""
+"""Errors of a cancellation's attempts, and Jobs that appeared after its end; at most 20 rows for each cancellation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 from uuid import UUID
 
+from evaluation_cancel.consumer.domain.rows import PutBack
 from evaluation_cancel.consumer.sql.database import Transaction, fetch
 
-# Bounded: from the twentieth on, the latest takes the last place and counts how many it stands for.
+# From the twentieth on, the latest error replaces the row in the last place; `times` counts them.
 REMEMBER_ERRORS = """
 INSERT INTO evaluation_cancel.cancellation_errors AS e (cancellation_id, number, attempt, code, detail, at)
 SELECT r.id, (SELECT least(count(*) + 1, 20) FROM evaluation_cancel.cancellation_errors x
@@ -37,21 +37,8 @@ SET code = excluded.code, detail = excluded.detail, at = excluded.at, times = e.
 """
 
 
-class FailedAttempt(Protocol):
-    """An attempt that ended in an error."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def code(self) -> str | None: ...
-    @property
-    def text(self) -> str | None: ...
-
-
-async def remember(tx: Transaction, failed: Sequence[FailedAttempt]) -> None:
-    """Keeps the error of each attempt, once however often it is written."""
+async def remember(tx: Transaction, failed: Sequence[PutBack]) -> None:
+    """Keeps the error of each attempt; writing it again changes nothing. Needs the transaction of the put-back."""
     await tx.execute(
         REMEMBER_ERRORS,
         [r.id for r in failed],
@@ -62,10 +49,10 @@ async def remember(tx: Transaction, failed: Sequence[FailedAttempt]) -> None:
 
 
 async def that_cancelled(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Of those evaluations that are cancelled, the cancellation that did it."""
+    """The cancellation that ended each of the evaluations; without evaluations that are not cancelled."""
     return {row["evaluation_id"]: row["id"] for row in await fetch(tx, THAT_CANCELLED, evaluation_ids)}
 
 
 async def remember_late_job(tx: Transaction, cancellation_id: UUID, detail: str) -> None:
-    """Keeps, beside the errors of its attempts, that a Job appeared after the end."""
+    """Keeps that a Job appeared after the cancellation's end, as one more row among its errors."""
     await tx.execute(REMEMBER_LATE_JOB, cancellation_id, detail)

@@ -1,22 +1,30 @@
 """Cancellations: opened, joined, claimed, put back, ended.
 
-A claim is an attempt number and an end: `next_attempt_at` of a claimed row is when its lease ends, so that a row whose
-holder died is simply due again. Every write of a holder compares the attempt number.
+A claim is an attempt number and a time: `next_attempt_at` of a claimed row is the end of its lease, so the row of a
+holder that died is due again without further action. Every write of a holder compares the attempt number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import Opening
+from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation
+from evaluation_cancel.consumer.domain.evaluations import JobLocation
+from evaluation_cancel.consumer.domain.rows import (
+    ClaimedRow,
+    EndedCancellation,
+    Ending,
+    JoinedCommands,
+    Opening,
+    PutBack,
+    TakenOver,
+)
 from evaluation_cancel.consumer.sql import cancellation_errors
-from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch
+from evaluation_cancel.consumer.sql.database import Transaction, fetch, fetch_as, row_count
 
-# Those that this process works on at once are opened claimed.
+# Rows for which this process has reserved a slot are opened as claimed.
 OPEN = """
 INSERT INTO evaluation_cancel.cancellations (
     id, evaluation_id, team_id, command_source, command_id, actor_kind, actor_id, reason, status_before, cluster,
@@ -31,7 +39,7 @@ AS r (id, evaluation_id, team_id, command_source, command_id, actor_kind, actor_
     requested_at, traceparent, correlation_id, cleanup_state, claimed)
 """
 
-# Joining adds a wish for cleanup, never takes one away.
+# A command that joins can add the request for a cleanup, never remove it.
 JOIN = """
 UPDATE evaluation_cancel.cancellations c
 SET joined = c.joined + r.joined,
@@ -39,7 +47,7 @@ SET joined = c.joined + r.joined,
 FROM unnest($1::uuid[], $2::int[], $3::bool[]) AS r (id, joined, cleanup) WHERE c.id = r.id
 """
 
-# A fair share for each team with something due: the teams by a loose scan of the index, then the oldest of each.
+# A fair share for each team with due rows: a loose index scan finds the teams, then the oldest rows of each.
 CLAIM = """
 WITH RECURSIVE teams AS (
     (SELECT team_id FROM evaluation_cancel.cancellations
@@ -65,16 +73,16 @@ WITH RECURSIVE teams AS (
 UPDATE evaluation_cancel.cancellations c
 SET attempts = c.attempts + 1, claimed_by = $2, next_attempt_at = now() + $4::interval
 FROM due WHERE c.id = due.id
-RETURNING c.id, c.evaluation_id, c.team_id, c.attempts, c.looks, c.errors, c.phase, c.status_before, c.cluster,
-    c.accepted_at, c.intent_at, c.refused_since, c.evidence, now() AS claimed_at
+RETURNING c.id, c.evaluation_id, c.team_id, c.attempts AS attempt, c.looks AS polls, c.errors, c.phase,
+    c.status_before, c.cluster, c.accepted_at, c.intent_at, c.refused_since, c.evidence, now() AS claimed_at
 """
 
-# A holder's writes say phase where they mean ended_at IS NULL, which the table's check makes the same: that, the
-# planner would take for few rows while it has no statistics, and look at all open cancellations for those of a batch.
+# Filter on `phase` (equivalent by the CHECK): without statistics the planner takes `ended_at IS NULL` for few rows and
+# scans all open ones.
 OPEN_STILL = "c.phase IN ('accepted', 'stopping')"
 
 JOBS = """
-SELECT id, job_namespace, job_name, job_uid FROM evaluation_cancel.read_evaluations($1)
+SELECT id AS evaluation_id, job_namespace, job_name, job_uid FROM evaluation_cancel.read_evaluations($1)
 """
 
 INTENT = f"""
@@ -84,8 +92,8 @@ WHERE c.id = r.id AND c.attempts = r.attempt AND {OPEN_STILL} AND c.next_attempt
 RETURNING c.id
 """
 
-# An error counts as one; a look does not. A definite refusal of an attempt before which nothing can have been deleted
-# takes that attempt's intent back: from then on it is certain again that nothing was.
+# An error increases `errors`, a poll resets it. `nothing_deleted` takes the attempt's intent back: after a definite
+# refusal, and with no earlier intent, it is certain again that nothing was deleted.
 PUT_BACK = f"""
 UPDATE evaluation_cancel.cancellations c
 SET claimed_by = NULL, next_attempt_at = now() + r.pause,
@@ -106,7 +114,8 @@ WHERE c.id = r.id AND c.attempts = r.attempt AND {OPEN_STILL}
 ENDED_COLUMNS = """
     c.id, c.evaluation_id, c.team_id, c.command_source, c.command_id, c.actor_kind, c.actor_id, c.reason,
     c.status_before, c.requested_at, c.accepted_at, c.ended_at, c.traceparent, c.correlation_id, c.phase,
-    c.cleanup_state, c.joined, c.last_error_code, c.last_error_text
+    c.cleanup_state <> 'not_requested' AS cleanup, c.joined, c.last_error_code AS error_code,
+    c.last_error_text AS error_text
 """
 
 END = f"""
@@ -121,7 +130,7 @@ WHERE c.id = r.id AND c.attempts = r.attempt AND {OPEN_STILL}
 RETURNING {ENDED_COLUMNS}
 """
 
-# The commands that share an outcome: the first hundred by position, and how many they are.
+# The commands that share an outcome: the one that opened the cancellation, then those that joined, at most 100.
 COMMANDS = """
 SELECT x.id, array(
     SELECT c.id FROM evaluation_cancel.commands c
@@ -130,7 +139,7 @@ SELECT x.id, array(
 FROM unnest($1::uuid[], $2::uuid[]) AS x (id, evaluation_id)
 """
 
-# Only rows that wait: one that is being worked on is looked at anyway. Never waits for a lock.
+# Only waiting rows: the holder of a claimed row polls its Job anyway. Never waits for a lock.
 WAKE = """
 UPDATE evaluation_cancel.cancellations c SET next_attempt_at = now()
 WHERE c.id IN (
@@ -146,39 +155,17 @@ WHERE claimed_by = $1 AND ended_at IS NULL
 
 TAKE_OVER = """
 UPDATE evaluation_cancel.cancellations SET attempts = attempts + 1
-WHERE id = $1 AND ended_at IS NULL RETURNING attempts, evaluation_id, evidence
+WHERE id = $1 AND ended_at IS NULL RETURNING attempts AS attempt, evidence
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PutBack:
-    """A claimed row that goes back to waiting; `code` is None after a look, an error's otherwise."""
-
-    id: UUID
-    attempt: int
-    pause: timedelta
-    evidence: str | None
-    code: str | None = None
-    text: str | None = None
-    nothing_deleted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ending:
-    """A cancellation to be ended, as `cancelled` or `failed`, if the attempt number is still the newest."""
-
-    id: UUID
-    attempt: int
-    phase: str
-    evidence: str
-    code: str | None = None
-    text: str | None = None
 
 
 async def open_new(
     tx: Transaction, rows: Sequence[Opening], claimed: Sequence[bool], worker: str, lease: timedelta
 ) -> None:
-    """Opens them; the claimed ones are held by the worker from the start, in their first attempt."""
+    """Inserts cancellations. Where `claimed` is true, `worker` holds the row from the start, in its first attempt.
+
+    Needs a transaction that has locked the evaluations.
+    """
     await tx.execute(
         OPEN,
         [r.id for r in rows],
@@ -201,27 +188,34 @@ async def open_new(
     )
 
 
-async def join(tx: Transaction, joined: dict[UUID, tuple[int, bool]]) -> None:
-    """Adds commands to open cancellations: how many joined each, and whether one of them wants cleanup."""
+async def join(tx: Transaction, joined: dict[UUID, JoinedCommands]) -> None:
+    """Adds commands to open cancellations, by the cancellation's id. Locks the rows in the order of their ids."""
     ids = sorted(joined)
-    await tx.execute(JOIN, ids, [joined[i][0] for i in ids], [joined[i][1] for i in ids])
+    await tx.execute(JOIN, ids, [joined[i].commands for i in ids], [joined[i].cleanup for i in ids])
 
 
-async def claim(tx: Transaction, clusters: Sequence[str], worker: str, limit: int, lease: timedelta) -> list[Row]:
-    return await fetch(tx, CLAIM, clusters, worker, limit, lease)
+async def claim(
+    tx: Transaction, clusters: Sequence[str], worker: str, limit: int, lease: timedelta
+) -> list[ClaimedRow]:
+    """Claims due rows of these clusters and those without a cluster. Skips rows that another transaction has locked."""
+    return await fetch_as(ClaimedRow, tx, CLAIM, clusters, worker, limit, lease)
 
 
-async def jobs(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, Row]:
-    """Where the Job of each evaluation is, as the orchestrator recorded it."""
-    return {row["id"]: row for row in await fetch(tx, JOBS, evaluation_ids)}
+async def jobs(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, JobLocation]:
+    """Where the Job of each evaluation is; without those that do not exist. Locks nothing."""
+    return {job.evaluation_id: job for job in await fetch_as(JobLocation, tx, JOBS, evaluation_ids)}
 
 
-async def record_intents(tx: Transaction, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
-    """Writes down that a DELETE may be sent from now on; gives those that are still held."""
-    return {row["id"] for row in await fetch(tx, INTENT, [h[0] for h in held], [h[1] for h in held])}
+async def record_intents(tx: Transaction, claims: Sequence[ClaimedCancellation]) -> set[UUID]:
+    """Records that a DELETE may follow. Returns the ids of those whose claim still holds; only they may be deleted."""
+    return {row["id"] for row in await fetch(tx, INTENT, [c.id for c in claims], [c.attempt for c in claims])}
 
 
 async def put_back(tx: Transaction, rows: Sequence[PutBack]) -> None:
+    """Ends claims whose cancellation goes on later, and keeps their errors. Ignores those of an older attempt.
+
+    Needs a transaction; pass the rows in the order of their ids, in which they are locked.
+    """
     await tx.execute(
         PUT_BACK,
         [r.id for r in rows],
@@ -237,9 +231,13 @@ async def put_back(tx: Transaction, rows: Sequence[PutBack]) -> None:
         await cancellation_errors.remember(tx, failed)
 
 
-async def end(tx: Transaction, rows: Sequence[Ending], cleanup_deadline: timedelta) -> list[Row]:
-    """Ends them; gives those that were still this attempt's to end. Their evaluations must be locked."""
-    return await fetch(
+async def end(tx: Transaction, rows: Sequence[Ending], cleanup_deadline: timedelta) -> list[EndedCancellation]:
+    """Ends cancellations. Returns those that it ended: without those of an older attempt.
+
+    Needs a transaction that has locked the evaluations; pass the rows in the order of their ids.
+    """
+    return await fetch_as(
+        EndedCancellation,
         tx,
         END,
         [r.id for r in rows],
@@ -252,22 +250,22 @@ async def end(tx: Transaction, rows: Sequence[Ending], cleanup_deadline: timedel
     )
 
 
-async def commands_of(tx: Transaction, ended: Sequence[Row]) -> dict[UUID, list[str]]:
-    """The ids of the commands that share each outcome, at most a hundred each."""
-    rows = await fetch(tx, COMMANDS, [e["id"] for e in ended], [e["evaluation_id"] for e in ended])
+async def commands_of(tx: Transaction, ended: Sequence[EndedCancellation]) -> dict[UUID, list[str]]:
+    """The ids of the commands that share the outcome of each cancellation, at most a hundred each."""
+    rows = await fetch(tx, COMMANDS, [e.id for e in ended], [e.evaluation_id for e in ended])
     return {row["id"]: row["ids"] for row in rows}
 
 
 async def wake(tx: Transaction, evaluation_ids: Sequence[UUID]) -> int:
-    status = await tx.execute(WAKE, evaluation_ids)
-    return int(status.rpartition(" ")[2])
+    """Makes waiting cancellations due now. Returns how many; skips rows that another transaction has locked."""
+    return row_count(await tx.execute(WAKE, evaluation_ids))
 
 
 async def release(tx: Transaction, worker: str) -> None:
-    """Gives back what a worker that stops still holds."""
+    """Releases all claims of a worker that stops."""
     await tx.execute(RELEASE, worker)
 
 
-async def take_over(tx: Transaction, cancellation_id: UUID) -> Row | None:
-    """Makes every holder's attempt stale; None when it is not open."""
-    return cast("Row | None", await tx.fetchrow(TAKE_OVER, cancellation_id))
+async def take_over(tx: Transaction, cancellation_id: UUID) -> TakenOver | None:
+    """Starts a new attempt, so that writes of a holder are ignored; None when the cancellation is not open."""
+    return next(iter(await fetch_as(TakenOver, tx, TAKE_OVER, cancellation_id)), None)

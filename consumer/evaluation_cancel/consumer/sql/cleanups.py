@@ -1,16 +1,18 @@
-"""Cleanups of artifacts: claimed and finished like cancellations, on columns of their own.
+"""Cleanups of artifacts: claimed and finished like cancellations, in columns of the same row.
 
-A claim is the number in `cleanup_attempts` and an end in `cleanup_next_at`; a finish with an older number is ignored.
+A claim is the number in `cleanup_attempts` and the end of its lease in `cleanup_next_at`; writes with an older number
+are ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch
+from evaluation_cancel.consumer.domain.evaluations import ArtifactPlace
+from evaluation_cancel.consumer.domain.rows import ClaimedCleanupRow, CleanupEnding, CleanupPutBack, EndedCleanup
+from evaluation_cancel.consumer.sql.database import Transaction, fetch_as
 
 CLAIM = """
 WITH due AS MATERIALIZED (
@@ -21,11 +23,13 @@ WITH due AS MATERIALIZED (
 UPDATE evaluation_cancel.cancellations c
 SET cleanup_attempts = c.cleanup_attempts + 1, cleanup_next_at = now() + $2::interval
 FROM due WHERE c.id = due.id
-RETURNING c.id, c.evaluation_id, c.team_id, c.cleanup_attempts, c.cleanup_errors,
-    c.cleanup_deadline_at, c.cleanup_report
+RETURNING c.id, c.evaluation_id, c.team_id, c.cleanup_attempts AS attempt, c.cleanup_errors AS errors,
+    c.cleanup_deadline_at AS deadline_at, c.cleanup_report AS report
 """
 
-WHERE_ARTIFACTS_ARE = "SELECT id, bucket, prefix, request_key FROM evaluation_cancel.read_evaluations($1)"
+PLACES = """
+SELECT id AS evaluation_id, bucket, prefix, request_key FROM evaluation_cancel.read_evaluations($1)
+"""
 
 PUT_BACK = """
 UPDATE evaluation_cancel.cancellations c
@@ -48,38 +52,18 @@ RETURNING c.id, c.evaluation_id, c.team_id, c.command_source, c.command_id, c.tr
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CleanupPutBack:
-    """A claimed cleanup that goes on later; `code` is None when that is for no error."""
-
-    id: UUID
-    attempt: int
-    pause: timedelta
-    code: str | None
-    text: str | None
-    report: str
+async def claim(tx: Transaction, limit: int, lease: timedelta) -> list[ClaimedCleanupRow]:
+    """Claims due cleanups, oldest first. Skips rows that another transaction has locked."""
+    return await fetch_as(ClaimedCleanupRow, tx, CLAIM, limit, lease)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CleanupEnding:
-    """A cleanup that is over: `done` or `partial`."""
-
-    id: UUID
-    attempt: int
-    state: str
-    report: str
-
-
-async def claim(tx: Transaction, limit: int, lease: timedelta) -> list[Row]:
-    return await fetch(tx, CLAIM, limit, lease)
-
-
-async def places(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, Row]:
-    """Bucket, prefix and request key of each evaluation."""
-    return {row["id"]: row for row in await fetch(tx, WHERE_ARTIFACTS_ARE, evaluation_ids)}
+async def places(tx: Transaction, evaluation_ids: Sequence[UUID]) -> dict[UUID, ArtifactPlace]:
+    """Where the artifacts of each evaluation are; without those that do not exist. Locks nothing."""
+    return {place.evaluation_id: place for place in await fetch_as(ArtifactPlace, tx, PLACES, evaluation_ids)}
 
 
 async def put_back(tx: Transaction, rows: Sequence[CleanupPutBack]) -> None:
+    """Ends claims whose cleanup goes on later. Pass the rows in the order of their ids, in which they are locked."""
     await tx.execute(
         PUT_BACK,
         [r.id for r in rows],
@@ -91,9 +75,13 @@ async def put_back(tx: Transaction, rows: Sequence[CleanupPutBack]) -> None:
     )
 
 
-async def end(tx: Transaction, rows: Sequence[CleanupEnding]) -> list[Row]:
-    """Ends them; gives those that were still this attempt's to end."""
-    return await fetch(
+async def end(tx: Transaction, rows: Sequence[CleanupEnding]) -> list[EndedCleanup]:
+    """Ends cleanups. Returns those that it ended: without those of an older attempt.
+
+    Pass the rows in the order of their ids, in which they are locked.
+    """
+    return await fetch_as(
+        EndedCleanup,
         tx,
         END,
         [r.id for r in rows],

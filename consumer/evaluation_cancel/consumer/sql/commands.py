@@ -1,22 +1,22 @@
-"""The inbox: commands with what was decided on each, and the next offset of each partition."""
+"""The inbox: commands with the decision on each, and the next offset to read of each partition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 import orjson
 
-from evaluation_cancel.consumer.domain.commands import InboxRow, ReceivedCommand
+from evaluation_cancel.consumer.domain.commands import CommandKey, InboxRow, KnownCommand, Position, ReceivedCommand
 from evaluation_cancel.consumer.domain.decisions import DECISION_VERSION
-from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch
+from evaluation_cancel.consumer.sql.database import Transaction, fetch, fetch_as, row_count
 
 NOW = "SELECT now()"
 
-# What is known of these ids already, with the command that opened the cancellation each one led to.
+# Commands with these keys, each with the command that opened its cancellation: itself if it was rejected or undecided.
 KNOWN = """
-SELECT c.source, c.id, c.meaning, c.decision, c.topic, c.partition, c."offset",
+SELECT c.source, c.id, c.meaning AS fingerprint, c.topic, c.partition, c."offset",
        coalesce(x.command_source, c.source) AS opening_source, coalesce(x.command_id, c.id) AS opening_id
 FROM unnest($1::text[], $2::text[]) AS k (source, id)
 JOIN evaluation_cancel.commands c ON c.source = k.source AND c.id = k.id
@@ -44,20 +44,20 @@ ON CONFLICT DO NOTHING
 """
 
 UNDECIDED = """
-SELECT source, id, evaluation_id, meaning, actor_kind, actor_id, team_ids, every_team, reason, cleanup_artifacts,
-    requested_at, expires_at, traceparent, correlation_id, topic, partition, "offset", raw_sha256
+SELECT source, id, evaluation_id, meaning AS fingerprint, actor_kind, actor_id, team_ids, every_team, reason,
+    cleanup_artifacts, requested_at, expires_at, traceparent, correlation_id, topic, partition, "offset", raw_sha256
 FROM evaluation_cancel.commands WHERE decision IS NULL AND evaluation_id <> ALL ($2)
 ORDER BY topic, partition, "offset" LIMIT $1
 """
 
-# Locked in the order of the inbox's key; what another consumer has decided meanwhile drops out.
+# Locks in the order of the primary key; without commands that another consumer has decided in the meantime.
 STILL_UNDECIDED = """
 SELECT c.source, c.id FROM unnest($1::text[], $2::text[]) AS k (source, id)
 JOIN evaluation_cancel.commands c ON c.source = k.source AND c.id = k.id
 WHERE c.decision IS NULL ORDER BY c.source, c.id FOR NO KEY UPDATE OF c SKIP LOCKED
 """
 
-DECIDE = """
+SAVE_DECISIONS = """
 UPDATE evaluation_cancel.commands c
 SET decision = r.decision, code = r.code, decided_at = now(), decision_version = $10, team_seen = r.team_seen,
     status_seen = r.status_seen, ended_seen = r.ended_seen, fence_seen = r.fence_seen,
@@ -81,18 +81,19 @@ OFFSETS = "SELECT topic, partition, next_offset FROM evaluation_cancel.offsets W
 
 
 async def database_time(tx: Transaction) -> datetime:
+    """The database's time at the start of the transaction."""
     moment: datetime = await tx.fetchval(NOW)
     return moment
 
 
-async def known(tx: Transaction, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row]:
-    """The inbox rows of these (source, id) that exist already."""
-    rows = await fetch(tx, KNOWN, [k[0] for k in keys], [k[1] for k in keys])
-    return {(row["source"], row["id"]): row for row in rows}
+async def known(tx: Transaction, keys: Sequence[CommandKey]) -> dict[CommandKey, KnownCommand]:
+    """The commands with these keys that are in the inbox already. Locks nothing."""
+    rows = await fetch_as(KnownCommand, tx, KNOWN, [k.source for k in keys], [k.id for k in keys])
+    return {CommandKey(row.source, row.id): row for row in rows}
 
 
 async def insert(tx: Transaction, rows: Sequence[InboxRow]) -> bool:
-    """Inserts all rows, in the order of their key; False when another consumer was faster with one of them."""
+    """Inserts all rows, in the order of their keys. False when another consumer has inserted one: roll back then."""
     rows = sorted(rows, key=lambda r: r.command.key)
     commands = [r.command for r in rows]
     status = await tx.execute(
@@ -100,7 +101,7 @@ async def insert(tx: Transaction, rows: Sequence[InboxRow]) -> bool:
         [c.source for c in commands],
         [c.id for c in commands],
         [c.evaluation_id for c in commands],
-        [c.meaning for c in commands],
+        [c.fingerprint for c in commands],
         [c.actor_kind for c in commands],
         [c.actor_id for c in commands],
         [orjson.dumps(c.team_ids).decode() for c in commands],
@@ -118,7 +119,7 @@ async def insert(tx: Transaction, rows: Sequence[InboxRow]) -> bool:
         *_decided_columns(rows),
         DECISION_VERSION,
     )
-    return int(status.rpartition(" ")[2]) == len(rows)
+    return row_count(status) == len(rows)
 
 
 def _decided_columns(rows: Sequence[InboxRow]) -> list[list[object]]:
@@ -134,23 +135,23 @@ def _decided_columns(rows: Sequence[InboxRow]) -> list[list[object]]:
 
 
 async def undecided(tx: Transaction, limit: int, without: Sequence[UUID]) -> list[ReceivedCommand]:
-    """The oldest commands that still wait for their evaluation's lock, leaving out some evaluations."""
+    """The oldest undecided commands, except those of the evaluations in `without`. Locks nothing."""
     return [
         ReceivedCommand(**{**row, "team_ids": tuple(orjson.loads(row["team_ids"]))})
         for row in await fetch(tx, UNDECIDED, limit, without)
     ]
 
 
-async def lock_undecided(tx: Transaction, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Locks those of the commands that are still undecided. The evaluations must be locked already."""
-    rows = await fetch(tx, STILL_UNDECIDED, [k[0] for k in keys], [k[1] for k in keys])
-    return {(row["source"], row["id"]) for row in rows}
+async def lock_undecided(tx: Transaction, keys: Sequence[CommandKey]) -> set[CommandKey]:
+    """Locks the commands that are still undecided and returns their keys. Lock the evaluations before."""
+    rows = await fetch_as(CommandKey, tx, STILL_UNDECIDED, [k.source for k in keys], [k.id for k in keys])
+    return set(rows)
 
 
-async def decide(tx: Transaction, rows: Sequence[InboxRow]) -> None:
-    """Writes the decisions on commands that were left over."""
+async def save_decisions(tx: Transaction, rows: Sequence[InboxRow]) -> None:
+    """Writes the decisions on commands that were inserted undecided. Needs the transaction that has locked them."""
     await tx.execute(
-        DECIDE,
+        SAVE_DECISIONS,
         [r.command.source for r in rows],
         [r.command.id for r in rows],
         *_decided_columns(rows),
@@ -158,11 +159,16 @@ async def decide(tx: Transaction, rows: Sequence[InboxRow]) -> None:
     )
 
 
-async def save_offsets(tx: Transaction, offsets: Iterable[tuple[str, int, int]]) -> None:
-    """The next offset to read of each (topic, partition); never moves back."""
-    rows = list(offsets)
-    await tx.execute(SAVE_OFFSETS, [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+async def save_offsets(tx: Transaction, positions: Sequence[Position]) -> None:
+    """Saves the next position to read of each partition; a saved offset never decreases."""
+    await tx.execute(
+        SAVE_OFFSETS,
+        [p.topic for p in positions],
+        [p.partition for p in positions],
+        [p.offset for p in positions],
+    )
 
 
 async def saved_offsets(tx: Transaction, topic: str) -> dict[int, int]:
+    """The next offset to read of each partition of the topic, by partition."""
     return {row["partition"]: row["next_offset"] for row in await fetch(tx, OFFSETS, topic)}

@@ -1,4 +1,4 @@
-"""Opens the pool of connections to Postgres that the settings describe, for the service and for commands."""
+"""Opens the pool of Postgres connections from the settings, for the service and for commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evaluation_cancel.consumer.sql.database import Database, open_pool
 
 
 class PostgresSettings(Protocol):
-    """The settings that a pool needs; `ConsumerSettings` has them, with units and reasons."""
+    """The settings of a pool, documented in `ConsumerSettings`."""
 
     @property
     def postgres_dsn(self) -> SecretStr: ...
@@ -28,7 +28,7 @@ class PostgresSettings(Protocol):
 
 @asynccontextmanager
 async def database(settings: PostgresSettings) -> AsyncIterator[Database]:
-    """Open for as long as the context lasts; no connection is made by opening it."""
+    """Open the pool until the context ends. The first query connects, not the opening."""
     pool = await open_pool(
         settings.postgres_dsn.get_secret_value(),
         max_size=settings.postgres_pool_size,

@@ -1,20 +1,20 @@
-"""Messages and the queue of those that wait to be published.
+"""Messages, the queue of those to be published, and the lease of the process that publishes them.
 
-`messages` is immutable history, its id the sequence that downstream sees. `outbox` holds references: publishing again
-is another reference to the same message, and a row is deleted once the broker has acknowledged it.
+`messages` is immutable history; its id is the sequence number that readers of the topic see. `outbox` holds references
+to it: publishing again adds a reference to the same message, and the broker's acknowledgement deletes the reference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID
 
 from evaluation_cancel.consumer.domain.messages import Message, pack_headers
-from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch
+from evaluation_cancel.consumer.domain.rows import EventReference, OutboxMessage
+from evaluation_cancel.consumer.sql.database import Transaction, fetch, fetch_as, row_count
 
-# An event id is published for the first time once, whoever makes it again. The queue's key says what waits for what:
-# dead letters for nothing, because their keys are strangers' bytes: of any length, or another evaluation's id.
+# A message whose event id exists is not added again. Rows with the same key in `outbox` are sent one after the other.
+# Dead letters have no such key: theirs are foreign bytes, of any length, perhaps the id of an evaluation.
 ADD = """
 WITH added AS (
     INSERT INTO evaluation_cancel.messages (event_id, type, evaluation_id, topic, key, value, headers)
@@ -25,7 +25,7 @@ WITH added AS (
 INSERT INTO evaluation_cancel.outbox (message_id, key) SELECT id, key FROM added ORDER BY id
 """
 
-# Locked, so that retention takes none of them away meanwhile.
+# The lock keeps retention from deleting the messages.
 ADD_AGAIN = """
 INSERT INTO evaluation_cancel.outbox (message_id, key)
 SELECT m.id, m.key FROM unnest($1::uuid[], $2::uuid[]) AS r (evaluation_id, event_id)
@@ -33,8 +33,7 @@ JOIN evaluation_cancel.messages m ON m.evaluation_id = r.evaluation_id AND m.eve
 FOR KEY SHARE OF m
 """
 
-# Oldest first, without the keys that are not to be sent now: parked ones, whose later rows wait with them, and those
-# that fill the queue.
+# Oldest first, without the keys in $1: parked ones, whose later rows must wait, and those that fill the queue.
 OLDEST = """
 SELECT o.id, o.key AS waits_with, m.id AS sequence, m.type, m.event_id, m.topic, m.key, m.value, m.headers
 FROM (
@@ -49,7 +48,7 @@ PARKED_KEYS = """
 SELECT DISTINCT key FROM evaluation_cancel.outbox WHERE parked_at IS NOT NULL AND key IS NOT NULL
 """
 
-# Only the leader marks: the epoch is checked by the same statement, behind any pooler.
+# Only the leader may mark messages: the same statement checks its epoch, which works behind any pooler.
 PUBLISHED = """
 DELETE FROM evaluation_cancel.outbox o USING evaluation_cancel.leases l
 WHERE o.id = ANY ($1) AND l.name = 'outbox' AND l.epoch = $2
@@ -62,13 +61,12 @@ FROM evaluation_cancel.leases l WHERE o.id = $1 AND l.name = 'outbox' AND l.epoc
 
 UNPARK = "UPDATE evaluation_cancel.outbox SET parked_at = NULL WHERE parked_at < now() - $1::interval"
 
-BACKLOG = """
-SELECT count(*) AS waiting, count(parked_at) AS parked FROM evaluation_cancel.outbox
-"""
-
 
 async def add(tx: Transaction, messages: Sequence[Message]) -> None:
-    """Records messages to be published, in the transaction of whatever they tell."""
+    """Adds messages to be published, in the transaction of the change that they report.
+
+    The evaluations must be locked, so that sequence numbers of one evaluation grow in the order of commits.
+    """
     if not messages:
         return
     await tx.execute(
@@ -83,42 +81,37 @@ async def add(tx: Transaction, messages: Sequence[Message]) -> None:
     )
 
 
-async def add_again(tx: Transaction, events: Sequence[tuple[UUID, UUID]]) -> None:
-    """Publishes again, byte for byte, those of the events (evaluation, event id) that were published before."""
-    await tx.execute(ADD_AGAIN, [e[0] for e in events], [e[1] for e in events])
+async def add_again(tx: Transaction, events: Sequence[EventReference]) -> None:
+    """Publishes events again, byte for byte; skips those that do not exist. Locks the messages against deletion."""
+    await tx.execute(ADD_AGAIN, [e.evaluation_id for e in events], [e.event_id for e in events])
 
 
-async def oldest(tx: Transaction, without_keys: Sequence[bytes], after: int, limit: int) -> list[Row]:
-    """The oldest rows beyond `after` that may be sent, with their messages."""
-    return await fetch(tx, OLDEST, without_keys, after, limit)
+async def oldest(tx: Transaction, without_keys: Sequence[bytes], after: int, limit: int) -> list[OutboxMessage]:
+    """The oldest messages with a place beyond `after` that may be sent. Locks nothing."""
+    return await fetch_as(OutboxMessage, tx, OLDEST, without_keys, after, limit)
 
 
 async def parked_keys(tx: Transaction) -> set[bytes]:
+    """The keys of parked messages: later messages with these keys must wait."""
     return {row["key"] for row in await fetch(tx, PARKED_KEYS)}
 
 
 async def published(tx: Transaction, ids: Sequence[int], epoch: int) -> int:
-    """Takes acknowledged rows off the queue; 0 when somebody else leads by now."""
-    status = await tx.execute(PUBLISHED, ids, epoch)
-    return int(status.rpartition(" ")[2])
+    """Removes acknowledged messages from the queue. Returns how many: 0 when another process leads by now."""
+    return row_count(await tx.execute(PUBLISHED, ids, epoch))
 
 
 async def park(tx: Transaction, row: int, epoch: int, code: str, text: str) -> None:
-    """Sets aside a row that the broker refuses for good, with its key, until it is tried again."""
+    """Parks a message that the broker refused; messages with the same key wait until it is tried again."""
     await tx.execute(PARK, row, epoch, code, text)
 
 
 async def unpark(tx: Transaction, after: timedelta) -> None:
-    """Lets what has been parked for so long be tried once more: limits and rights do get mended."""
+    """Lets messages be tried again that were parked longer ago than `after`: limits and rights may be fixed by now."""
     await tx.execute(UNPARK, after)
 
 
-async def backlog(tx: Transaction) -> Row:
-    """How many rows wait, and how many of them are parked."""
-    return (await fetch(tx, BACKLOG))[0]
-
-
-# Takes a free or expired lease with a new epoch, or prolongs one's own with the same.
+# Takes a free or expired lease with a new epoch, or extends the holder's own without changing its epoch.
 HOLD_LEASE = """
 INSERT INTO evaluation_cancel.leases AS l (name, holder, epoch, until) VALUES ($1, $2, 1, now() + $3::interval)
 ON CONFLICT (name) DO UPDATE
@@ -132,11 +125,11 @@ RELEASE_LEASE = "UPDATE evaluation_cancel.leases SET until = now() WHERE name = 
 
 
 async def hold_lease(tx: Transaction, name: str, holder: str, lease: timedelta) -> int | None:
-    """The epoch under which this holder leads for another `lease`, or None while somebody else does."""
+    """Takes or extends the lease. Returns the holder's epoch, or None while another holder leads."""
     epoch: int | None = await tx.fetchval(HOLD_LEASE, name, holder, lease)
     return epoch
 
 
 async def release_lease(tx: Transaction, name: str, holder: str) -> None:
-    """Gives leadership up early, so that a successor need not wait."""
+    """Ends the holder's lease early, so that a successor need not wait."""
     await tx.execute(RELEASE_LEASE, name, holder)

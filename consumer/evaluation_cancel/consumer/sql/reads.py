@@ -1,4 +1,7 @@
-"""What operators and status pages ask: everything about one evaluation, what is stuck, how much waits."""
+"""Read-only queries for operators and metrics: all about one evaluation, stuck cancellations, numbers of waiting rows.
+
+The functions for the command line return rows as mappings, because it only prints their columns.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch
+from evaluation_cancel.consumer.domain.rows import Gauges
+from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch, fetch_as
 
 EVALUATION = "SELECT * FROM evaluation_cancel.read_evaluations(ARRAY[$1::uuid])"
 
@@ -42,7 +46,7 @@ ORDER BY c.accepted_at LIMIT $2
 """
 
 _UNCLAIMED = "ended_at IS NULL AND next_attempt_at < now() - interval '5 minutes'"
-"""Due for so long: whoever works on that cluster would have claimed it."""
+"""Due for minutes: a consumer that works on the cluster would have claimed the row."""
 
 UNCLAIMED = f"""
 SELECT cluster, count(*) AS count FROM evaluation_cancel.cancellations WHERE {_UNCLAIMED}
@@ -64,38 +68,42 @@ SELECT
 
 
 async def evaluation(tx: Transaction, evaluation_id: UUID) -> Row | None:
+    """All columns of the evaluation, for printing; None when it does not exist."""
     rows = await fetch(tx, EVALUATION, evaluation_id)
     return rows[0] if rows else None
 
 
 async def cancellations(tx: Transaction, evaluation_id: UUID) -> Sequence[Row]:
+    """All columns of its cancellations, oldest first, for printing."""
     return await fetch(tx, CANCELLATIONS, evaluation_id)
 
 
 async def commands(tx: Transaction, evaluation_id: UUID, limit: int = 1000) -> Sequence[Row]:
+    """Its commands in the order of their arrival, for printing."""
     return await fetch(tx, COMMANDS, evaluation_id, limit)
 
 
 async def messages(tx: Transaction, evaluation_id: UUID, limit: int = 1000) -> Sequence[Row]:
-    """What was published of it, without dead letters, which belong to no evaluation."""
+    """Its events in the order of their sequence, for printing. Dead letters belong to no evaluation."""
     return await fetch(tx, MESSAGES, evaluation_id, limit)
 
 
 async def held_report(tx: Transaction, evaluation_id: UUID) -> Row | None:
+    """The status that a worker reported while a cancellation was open, for printing; None when there is none."""
     rows = await fetch(tx, HELD_REPORT, evaluation_id)
     return rows[0] if rows else None
 
 
 async def stuck(tx: Transaction, older_than_seconds: float, limit: int) -> Sequence[Row]:
-    """Open cancellations by age."""
+    """Open cancellations older than that, oldest first, for printing."""
     return await fetch(tx, STUCK, timedelta(seconds=older_than_seconds), limit)
 
 
 async def unclaimed(tx: Transaction) -> dict[str | None, int]:
-    """How many open cancellations of which clusters have been due for minutes."""
+    """For each cluster (None: not named), how many open cancellations no consumer has claimed for minutes."""
     return {row["cluster"]: row["count"] for row in await fetch(tx, UNCLAIMED)}
 
 
-async def gauges(tx: Transaction) -> Row:
-    """How much waits in each place."""
-    return (await fetch(tx, GAUGES))[0]
+async def gauges(tx: Transaction) -> Gauges:
+    """How many rows wait in each place."""
+    return (await fetch_as(Gauges, tx, GAUGES))[0]

@@ -1,13 +1,13 @@
-"""Forgets what is older than its retention, a bounded number of rows at a time."""
+"""Deletes commands and messages older than their retention, a bounded number of rows at a time."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from evaluation_cancel.consumer.sql.database import Transaction, fetch
+from evaluation_cancel.consumer.sql.database import Transaction, fetch, row_count
 
-# A command that is undecided, or whose cancellation is still open, is kept however old it is. Only the oldest rows are
-# looked at, by an index on their age and by the order of their ids: history is large, and mostly young.
+# A command that is undecided, or whose evaluation has an open cancellation, is kept at any age. Only the oldest rows
+# are read, by an index on their age or in the order of their ids, because most of the large history is young.
 FORGET_COMMANDS = """
 DELETE FROM evaluation_cancel.commands WHERE ctid = ANY (array(
     SELECT c.ctid FROM evaluation_cancel.commands c
@@ -17,8 +17,8 @@ DELETE FROM evaluation_cancel.commands WHERE ctid = ANY (array(
     ORDER BY c.received_at LIMIT $2))
 """
 
-# Locked first and asked about in a statement of its own: who publishes one again holds a lock on it as well, so that
-# either its place in the queue is seen here, or the message is left out, or it is gone before it is queued.
+# Two statements: lock the messages, then delete those outside the outbox. Publishing a message again locks it too, so
+# the second statement sees its new place in the outbox, or the first skips it, or it is deleted before it is queued.
 LOCK_OLD_MESSAGES = """
 SELECT id FROM evaluation_cancel.messages
 WHERE id = ANY (array(SELECT m.id FROM evaluation_cancel.messages m ORDER BY m.id LIMIT $2))
@@ -31,15 +31,11 @@ WHERE m.id = ANY ($1) AND NOT EXISTS (SELECT FROM evaluation_cancel.outbox o WHE
 
 
 async def forget_commands(tx: Transaction, older_than: timedelta, limit: int) -> int:
-    """Deletes at most `limit` old commands; gives how many."""
-    return _count(await tx.execute(FORGET_COMMANDS, older_than, limit))
+    """Deletes at most `limit` old commands; returns how many."""
+    return row_count(await tx.execute(FORGET_COMMANDS, older_than, limit))
 
 
 async def forget_messages(tx: Transaction, older_than: timedelta, limit: int) -> int:
-    """Deletes at most `limit` old messages, none that waits to be published; gives how many. Needs a transaction."""
+    """Deletes at most `limit` old messages, none of them in the outbox; returns how many. Needs a transaction."""
     locked = [row["id"] for row in await fetch(tx, LOCK_OLD_MESSAGES, older_than, limit)]
-    return _count(await tx.execute(FORGET_MESSAGES, locked)) if locked else 0
-
-
-def _count(status: str) -> int:
-    return int(status.rpartition(" ")[2])
+    return row_count(await tx.execute(FORGET_MESSAGES, locked)) if locked else 0

@@ -1,8 +1,8 @@
-"""From an accepted cancellation to the proven end of its Job.
+"""From an open cancellation to a Job that is gone, with the evidence.
 
-Read `attempt.py` first: one attempt, and what proves that a Job is gone. `loop.py` claims due cancellations and runs
-attempts, `capacity.py` bounds them for each cluster, `in_flight.py` batches their writes, and `store.py` writes to
-Postgres. `pods.py` keeps the evidence, `resolve.py` closes a cancellation by hand. Kubernetes itself is in
-`kubernetes/`. Invariants: nothing is deleted before its intent is committed; only a later list without pods proves an
-end; a cancellation fails only if nothing was deleted.
+Read `attempt.py` first: one attempt, pure of SQL and HTTP. `loop.py` claims rows and runs attempts, `capacity.py`
+bounds them for each cluster, `in_flight.py` holds the claimed rows, `store.py` writes outcomes to Postgres.
+`resolve.py` closes a cancellation by an operator's word. `ports.py` is what the loop needs from its store.
+Invariants: an intent is committed before the first DELETE; only the newest attempt of a row may write its outcome;
+a cancellation ends as failed only when nothing can have been deleted.
 """

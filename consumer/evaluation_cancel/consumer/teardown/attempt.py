@@ -1,11 +1,11 @@
-"""One attempt to take the Job of a cancelled evaluation down: look, ask for its deletion, or prove that it is gone.
+"""One attempt to take down the Job of a cancelled evaluation: read it, request its deletion, or prove that it is gone.
 
-Pure of SQL and of HTTP: it speaks to the port of `kubernetes/port.py` and says what came of it as an `Outcome`. Who is
-up next, how many at once and where outcomes go is `loop.py`'s business.
+No SQL and no HTTP: it calls the port of `kubernetes/port.py` and returns an `Outcome`. `loop.py` chooses the rows and
+how many run at once, and writes the outcomes.
 
-What proves an end: the Job is not there (or another uid is under its name), and after that no pod of its uid is
-listed. Either alone proves nothing. When it may fail: only if it is certain that nothing was deleted, so never once
-an earlier attempt recorded its intent (`intent_at`), nor when an answer to a DELETE was lost.
+Proof of an end: the Job does not exist (or its name has another uid), and a later list shows no pod of its uid. One of
+the two alone proves nothing. An attempt may fail only if it is certain that nothing was deleted: never after an earlier
+attempt recorded its intent (`intent_at`), nor when the answer to a DELETE was lost.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from evaluation_cancel.consumer.teardown.pods import with_pods
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _NOT_HELD = 1.0
-_LOOKS_BEFORE_NAMES = 2
+_POLLS_BEFORE_NAMES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +53,11 @@ class TeardownRules:
     job_create_grace: float = 600.0
     """How long after acceptance a Job may still appear whose uid was never recorded."""
     refusal_patience: float = 300.0
-    """How long refusals must last before a cancellation fails: rights may be on their way."""
+    """How long refusals must last before a cancellation fails: missing rights may be granted meanwhile."""
     min_poll_interval: float = 5.0
-    """Until the next look at one that is stopping, should the watch not tell."""
+    """Until the next poll of a Job that has just begun to stop, unless the watch sees a change before."""
     max_poll_interval: float = 30.0
-    """The same for one that has been stopping for a minute or more."""
+    """Until the next poll of a Job that has been stopping for a minute or more."""
     backoff_base: float = 1.0
     backoff_cap: float = 300.0
     controller_uid_label: str = CONTROLLER_UID_LABEL
@@ -77,7 +77,11 @@ async def attempt(
     now: Callable[[], datetime],
     seen_pods: SeenPods = lambda _uid: (),
 ) -> Outcome:
-    """`record_intent` must answer True before anything is deleted; `seen_pods` names pods the watch saw."""
+    """Runs one attempt on a claimed cancellation.
+
+    `record_intent` must return True before anything is deleted; `seen_pods` returns the pods of a Job's uid that the
+    watch saw; `now` is the database's time.
+    """
     if row.cluster is None:
         return without_cluster(row, rules)
     begun = _Attempt(
@@ -97,7 +101,7 @@ async def attempt(
 
 
 def without_cluster(row: ClaimedCancellation, rules: TeardownRules) -> Outcome:
-    """No cluster is named. Before the start that means no Job; later it may well run, and nobody knows where."""
+    """The outcome without a cluster's name: a Job cannot exist before the start; later it may run in any cluster."""
     if row.status_before == "created":
         return Gone(evidence=replace(row.evidence, job=NOT_CREATED))
     return Retry(
@@ -111,7 +115,7 @@ def without_cluster(row: ClaimedCancellation, rules: TeardownRules) -> Outcome:
 
 @dataclass(kw_only=True, slots=True)
 class _Attempt:
-    """What is known so far in this attempt."""
+    """The state of this attempt."""
 
     row: ClaimedCancellation
     jobs: Jobs
@@ -130,7 +134,7 @@ class _Attempt:
         return self.row.namespace or ""
 
     def incomplete_reference(self) -> Outcome:
-        """A row that names a cluster but not the Job in it is beyond a loop's help."""
+        """The evaluation names a cluster but not the Job in it; only an operator can resolve that."""
         return self.retry(TemporaryError("incomplete_job_reference", "namespace or name of the Job is missing"))
 
     async def run(self) -> Outcome:
@@ -143,7 +147,7 @@ class _Attempt:
             return self.retry(error)
 
     async def known(self) -> Outcome:
-        """The orchestrator recorded the uid: that Job, and no other under its name."""
+        """For a recorded uid: stops this Job, and no other of the same name."""
         uid = self.row.job_uid or ""
         self.evidence = replace(self.evidence, job=uid)
         job = await self.jobs.get(self.namespace, self.row.job_name or "")
@@ -154,7 +158,7 @@ class _Attempt:
         return await self.stop([job])
 
     async def unknown(self) -> Outcome:
-        """No uid was recorded: whatever carries the evaluation's label is its Job, under any name."""
+        """Without a recorded uid: every Job that carries the evaluation's label is its Job, under any name."""
         found = await self.jobs.find(self.namespace, self.row.evaluation_id)
         if found:
             self.evidence = replace(self.evidence, job=found[0].uid)
@@ -164,17 +168,17 @@ class _Attempt:
         return await self.never_seen()
 
     async def never_seen(self) -> Outcome:
-        """It may still be on its way; only after a time is it certain enough that it will not come."""
+        """For a Job that no attempt has seen: it may still be created until `job_create_grace` has passed."""
         age = (self.now() - self.row.accepted_at).total_seconds()
         if age < self.rules.job_create_grace:
-            return StillStopping(evidence=self.evidence, look_again_in=self.pause(age), deleted=self.deleted)
+            return StillStopping(evidence=self.evidence, poll_again_in=self.pause(age), deleted=self.deleted)
         if self.row.job_name is not None:
             job = await self.jobs.get(self.namespace, self.row.job_name)
             if job is not None and job.evaluation_id == str(self.row.evaluation_id):
                 self.evidence = replace(self.evidence, job=job.uid)
-                return await self.stop([job])  # it has appeared since the list was made
+                return await self.stop([job])  # created after the list
             if job is not None and job.evaluation_id is None:
-                # It may be ours all the same: neither to be touched nor to be passed over.
+                # It may be the evaluation's Job: neither delete nor ignore it.
                 raise Refusal("label_missing", f"Job {job.name} carries no evaluation's label")
         left = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))
         if left:
@@ -182,7 +186,7 @@ class _Attempt:
         return Gone(evidence=replace(self.evidence, job=NEVER_SEEN))
 
     async def stop(self, found: Sequence[Job]) -> Outcome:
-        """Asks for the deletion of Jobs that are there, unless that has been done."""
+        """Requests the deletion of existing Jobs, unless that was done before."""
         owned = next((job for job in found if job.owned_by and self.wants_delete(job)), None)
         if owned is not None:
             raise Refusal("owned_by", f"Job {owned.name} would be created again by {owned.owned_by}")
@@ -202,13 +206,13 @@ class _Attempt:
         return self.still_stopping(await self.unnamed_pods())
 
     def wants_delete(self, job: Job) -> bool:
-        """Not repeated while it is under way: repeated ones can wedge a Job that has other finalizers."""
+        """False while a deletion is under way: repeating it can block a Job that has other finalizers for ever."""
         if job.deletion_requested_at is None or ORPHAN in job.finalizers:
             return True
         return self.row.intent_at is None and FOREGROUND not in job.finalizers
 
     async def may_write(self) -> bool:
-        """The intent is on record, and the lease will outlast the call."""
+        """True if the intent is recorded and the lease lasts longer than the call."""
         return await self.record_intent() and time.monotonic() < self.row.deadline
 
     def note(self, found: Iterable[Job]) -> None:
@@ -221,15 +225,15 @@ class _Attempt:
             )
 
     async def confirm_gone(self) -> Outcome:
-        """The Job is gone; the list made after that decides."""
+        """For a Job that is gone: a list of its pods, made after that, decides the outcome."""
         left = await self.pods_left()
         if left:
             return self.still_stopping(left)
         return Gone(evidence=with_pods(self.evidence, self.sighted(), (), self.now(), ended=True))
 
     async def unnamed_pods(self) -> list[Pod]:
-        """Whoever looks at one that is stuck wants to know its pods; asked for only where no watch has told."""
-        if self.row.looks < _LOOKS_BEFORE_NAMES or self.evidence.pods or self.sighted():
+        """The pods of a stuck Job, for operators; listed only if the watch has seen none."""
+        if self.row.polls < _POLLS_BEFORE_NAMES or self.evidence.pods or self.sighted():
             return []
         return await self.pods_left()
 
@@ -240,8 +244,8 @@ class _Attempt:
             return [pod for pod in everything if pod.owner_uid == uid]
         left = await self.jobs.pods(self.namespace, pods_of_job(uid, self.rules.controller_uid_label))
         if not left and (self.row.job_uid is None or self.evidence.manual_selector is None):
-            # Two cases in which that label may not be all: several Jobs found by their label in the course of
-            # time, and a Job never seen alive, which may have had a selector of its own making.
+            # Pods may lack that label in two cases: several Jobs were found by the evaluation's label over time, or
+            # the Job was never seen alive and may have had a selector of its own.
             labelled = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))
             left = [pod for pod in labelled if self.row.job_uid is None or pod.owner_uid == uid]
         return left
@@ -254,17 +258,17 @@ class _Attempt:
         since = (moment - (self.row.intent_at or moment)).total_seconds()
         return StillStopping(
             evidence=with_pods(self.evidence, self.sighted(), left, moment, ended=False),
-            look_again_in=self.pause(since),
+            poll_again_in=self.pause(since),
             deleted=self.deleted,
         )
 
     def pause(self, since: float) -> float:
-        """Looks grow rarer over the first minute."""
+        """Seconds until the next poll: the interval grows over the first minute."""
         return min(self.rules.max_poll_interval, max(self.rules.min_poll_interval, since / 2))
 
     def hand_back(self) -> StillStopping:
-        """Whoever holds it next goes on; nothing was sent."""
-        return StillStopping(evidence=self.evidence, look_again_in=_NOT_HELD, deleted=self.deleted)
+        """For a claim that no longer holds: the next holder continues."""
+        return StillStopping(evidence=self.evidence, poll_again_in=_NOT_HELD, deleted=self.deleted)
 
     def refused(self, refusal: Refusal) -> Outcome:
         if self.maybe_deleted:

@@ -86,7 +86,7 @@ class InFlight:
         held = self._held.get(row.evaluation_id)
         if isinstance(outcome, StillStopping) and held is not None and held.changed:
             held.changed = False
-            outcome = replace(outcome, look_again_in=0.0)
+            outcome = replace(outcome, poll_again_in=0.0)
         self._completer.put(row, outcome)
 
     def on_change(self, evaluation_id: UUID, change: Change) -> None:
@@ -134,7 +134,7 @@ class InFlight:
     async def _record_intents(self, batch: list[tuple[ClaimedCancellation, asyncio.Future[bool]]]) -> None:
         held: set[UUID] = set()
         try:
-            held = await self._store.record_intents([(row.id, row.attempt) for row, _ in batch])
+            held = await self._store.record_intents([row for row, _ in batch])
         except Exception as error:  # noqa: BLE001  # no intent on record, nothing deleted
             self._log_failure("intent_failed", "Intents could not be recorded, so nothing was deleted.", error)
         for row, answer in batch:

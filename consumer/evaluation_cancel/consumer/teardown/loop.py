@@ -180,7 +180,7 @@ class Teardown(Loop):
 
     def _give_back(self, row: ClaimedCancellation) -> None:
         """Makes the row due for the next claim; nothing was attempted."""
-        self._settle(row, StillStopping(evidence=row.evidence, look_again_in=0.0, deleted=False))
+        self._settle(row, StillStopping(evidence=row.evidence, poll_again_in=0.0, deleted=False))
 
     async def _attempt(self, cluster_queue: ClusterQueue, row: ClaimedCancellation) -> None:
         started = time.monotonic()

@@ -1,6 +1,6 @@
-"""The pods in a cancellation's evidence: joined from what the watch saw, what a list shows and what is on record.
+"""Combines the pods in a cancellation's evidence with those that the watch saw and those that a list shows. Pure.
 
-Pure. `attempt.py` uses it; `kubernetes/watch_cache.py` is where the watch's part comes from.
+`attempt.py` calls it; `kubernetes/watch_cache.py` keeps the pods that the watch saw.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ def with_pods(
     *,
     ended: bool,
 ) -> TeardownEvidence:
-    """Evidence joined with what the watch saw and what is listed now; at the end all pods are gone."""
+    """The evidence with the pods that the watch saw (`sighted`) and those that are listed now (`left`).
+
+    With `ended`, no pod is left: those without an end are gone since `moment`.
+    """
     if not sighted and not left and not evidence.pods:
         return evidence
     pods = {pod.uid: pod for pod in evidence.pods}

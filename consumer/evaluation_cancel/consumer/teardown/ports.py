@@ -22,8 +22,8 @@ class CancellationStore(Protocol):
     ) -> list[ClaimedCancellation]:
         """Due rows of these clusters, and those that have none."""
 
-    async def record_intents(self, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
-        """Ids of those (id, attempt) still held; only these may be deleted, and from now on may have been."""
+    async def record_intents(self, claims: Sequence[ClaimedCancellation]) -> set[UUID]:
+        """Ids of those still held; only these may be deleted, and from now on may have been."""
 
     async def finish_cancellations(self, outcomes: Sequence[tuple[ClaimedCancellation, Outcome]]) -> None:
         """Writes outcomes; those of an attempt that is no longer the row's last are ignored."""

@@ -1,7 +1,8 @@
-"""An operator closes an open cancellation by hand, vouching for what could not be proven; the reason is on record.
+"""Lets an operator end an open cancellation by hand, without proof; operator and reason are recorded.
 
-`cancelled`: the Job is known to be gone. `failed`: it is to go on, and the fence comes down. The same transaction as
-any other end, so that status, held report and event agree. Whoever holds the row finds its attempt outdated.
+`cancelled`: the operator has made sure that the Job is gone. `failed`: the evaluation is to go on, and the fence is
+removed. It is the same transaction as any other end, so that status, held report and event agree. Later writes of the
+row's holder are ignored, because its attempt is no longer the newest.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from evaluation_cancel.consumer.domain.cancellations import TeardownEvidence
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError, scrub
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.domain.evidence import dump_evidence, load_evidence, published_evidence
-from evaluation_cancel.consumer.sql import cancellations, evaluations, reads
-from evaluation_cancel.consumer.sql.cancellations import Ending
+from evaluation_cancel.consumer.domain.rows import Ending
+from evaluation_cancel.consumer.sql import cancellations, evaluations
 from evaluation_cancel.consumer.sql.database import Database
 from evaluation_cancel.consumer.teardown.store import record_end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolution:
-    """What the operator says."""
+    """The operator's decision."""
 
     outcome: Literal["cancelled", "failed"]
     operator: str
@@ -38,39 +39,38 @@ async def resolve(
     *,
     cleanup_deadline: timedelta,
 ) -> UUID:
-    """Ends the open cancellation of an evaluation; gives its id. Raises `Refusal` when there is none."""
+    """Ends the open cancellation of an evaluation; returns its id.
+
+    Raises `Refusal` when there is none, and `TemporaryError` when another session holds the evaluation's row.
+    """
     async with database.transaction() as tx:
-        locked = await evaluations.lock(tx, [evaluation_id])
-        missing = not locked and await reads.evaluation(tx, evaluation_id) is None
-        if not locked and not missing:
+        locked, held = await evaluations.try_lock(tx, [evaluation_id])
+        if held:
             raise TemporaryError("evaluation_locked", "another session holds its row; try again in a moment")
-        fence = next((f for f in await evaluations.fences(tx, [evaluation_id], [])), None)
-        row = await cancellations.take_over(tx, fence["id"]) if fence else None
+        fence = next(iter(await evaluations.fences(tx, [evaluation_id], [])), None)
+        row = await cancellations.take_over(tx, fence.cancellation_id) if fence else None
         if fence is None or row is None:
-            if missing:
+            if not locked:
                 raise Refusal("not_found", f"there is no evaluation {evaluation_id}")
             raise Refusal("not_open", f"evaluation {evaluation_id} has no open cancellation")
         evidence = replace(
-            load_evidence(row["evidence"]),
+            load_evidence(row.evidence),
             resolved_by=scrub(resolution.operator, 128),
             resolve_reason=scrub(resolution.reason, 800),
         )
-        ended = await cancellations.end(
-            tx, [_ending(fence["id"], row["attempts"], evidence, resolution)], cleanup_deadline
-        )
-        await record_end(tx, events, ended, {fence["id"]: published_evidence(evidence)})
-    identity: UUID = fence["id"]
-    return identity
+        ending = _ending(fence.cancellation_id, row.attempt, evidence, resolution)
+        ended = await cancellations.end(tx, [ending], cleanup_deadline)
+        await record_end(tx, events, ended, {ending.id: published_evidence(evidence)})
+    return fence.cancellation_id
 
 
 def _ending(cancellation: UUID, attempt: int, evidence: TeardownEvidence, resolution: Resolution) -> Ending:
+    failed = resolution.outcome == "failed"
     return Ending(
         id=cancellation,
         attempt=attempt,
         phase=resolution.outcome,
         evidence=dump_evidence(evidence),
-        code="resolved" if resolution.outcome == "failed" else None,
-        text=f"resolved by {evidence.resolved_by}: {evidence.resolve_reason}"
-        if resolution.outcome == "failed"
-        else None,
+        code="resolved" if failed else None,
+        text=f"resolved by {evidence.resolved_by}: {evidence.resolve_reason}" if failed else None,
     )

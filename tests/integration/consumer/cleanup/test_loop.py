@@ -82,7 +82,7 @@ async def test_the_artifacts_of_many_evaluations_go_and_their_request_files_stay
         assert (row.cleaned.state, row.cleaned.report.deleted_count) == ("done", 2)
 
 
-async def test_a_store_that_is_away_is_waited_for() -> None:
+async def test_an_unreachable_store_is_waited_for() -> None:
     async with workspace() as work, s3(work) as server, connect(access(server)) as artifacts:
         await server.stop()
         each = claim("bucket")
@@ -100,7 +100,7 @@ async def test_a_store_that_is_away_is_waited_for() -> None:
         assert await keys_in(artifacts, "bucket") == set()
 
 
-async def test_past_its_deadline_a_store_that_is_away_ends_in_partial() -> None:
+async def test_an_unreachable_store_ends_as_partial_after_the_deadline() -> None:
     each = claim("bucket", deadline_at=datetime.now(UTC) - timedelta(seconds=1))
     away = MemoryArtifacts({})
     away.faults = {"uploads": [TemporaryError("unreachable", "away")]}
@@ -113,7 +113,7 @@ async def test_past_its_deadline_a_store_that_is_away_ends_in_partial() -> None:
     assert cleaned.report.failed_codes == {"deadline": 1, "unreachable": 1}
 
 
-async def test_a_stop_writes_what_is_in_hand() -> None:
+async def test_a_stop_writes_the_outcomes_in_flight() -> None:
     each = claim("bucket")
     slow = _Slow({f"{each.prefix}x": 1})
     store = MemoryCleanups(each)
@@ -124,7 +124,7 @@ async def test_a_stop_writes_what_is_in_hand() -> None:
         await until(lambda: store.rows[each.id].cleaned is not None, "it is written")
 
 
-async def test_one_that_breaks_is_tried_again_and_breaks_no_other() -> None:
+async def test_a_cleanup_that_raises_is_tried_again_and_affects_no_other() -> None:
     good, bad = claim("bucket"), claim("bucket")
     artifacts = _Broken({f"{good.prefix}x": 1}, bad.prefix or "")
     store = MemoryCleanups(bad, good)

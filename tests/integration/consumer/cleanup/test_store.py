@@ -17,7 +17,7 @@ DONE = Cleaned(state="done", report=CleanupReport(deleted_count=3, deleted_bytes
 
 
 def records(postgres_env: PostgresEnv) -> PostgresCleanupStore:
-    return PostgresCleanupStore(postgres_env.database, EVENTS, call_margin=timedelta(seconds=5), ended=lambda: None)
+    return PostgresCleanupStore(postgres_env.database, EVENTS, call_margin=timedelta(seconds=5), on_ended=lambda: None)
 
 
 async def claim(postgres_env: PostgresEnv) -> list[ClaimedCleanup]:
@@ -35,7 +35,7 @@ async def due(postgres_env: PostgresEnv) -> None:
     await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET cleanup_next_at = now()")
 
 
-async def test_a_cleanup_is_claimed_after_the_end_and_told_with_what_became_of_it(postgres_env: PostgresEnv) -> None:
+async def test_a_cleanup_is_claimed_after_the_end_and_published_with_its_report(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation, cleanup=True))
     assert await claim(postgres_env) == []
@@ -66,7 +66,7 @@ async def test_an_attempt_that_is_no_longer_the_newest_ends_nothing(postgres_env
     assert len(await postgres_env.types(evaluation)) == 3
 
 
-async def test_one_that_is_gone_on_with_keeps_its_counts_and_is_no_error(postgres_env: PostgresEnv) -> None:
+async def test_a_continued_cleanup_keeps_its_counts_and_is_no_error(postgres_env: PostgresEnv) -> None:
     await cancelled(postgres_env)
     [row] = await claim(postgres_env)
     so_far = CleanupReport(deleted_count=7)
@@ -97,7 +97,7 @@ async def test_its_event_is_numbered_only_while_no_other_of_that_evaluation_can_
     assert len(await postgres_env.types(held)) == 3
 
 
-async def test_an_evaluation_that_is_no_longer_there_keeps_no_cleanup_from_ending(postgres_env: PostgresEnv) -> None:
+async def test_a_cleanup_ends_although_its_evaluation_no_longer_exists(postgres_env: PostgresEnv) -> None:
     evaluation = await cancelled(postgres_env)
     [row] = await claim(postgres_env)
     await postgres_env.admin.execute("DELETE FROM evaluation_cancel.evaluations")

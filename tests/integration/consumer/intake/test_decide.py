@@ -7,8 +7,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from evaluation_cancel.consumer.domain.commands import Position
 from evaluation_cancel.consumer.domain.errors import Unstorable
-from evaluation_cancel.consumer.intake.decide import Batch, Decide
+from evaluation_cancel.consumer.intake.decide import Batch, DecisionService
 from tests.support.consumer.commands import EVENTS, command
 from tests.support.consumer.postgres_env import PostgresEnv, open_postgres_env, raise_at
 
@@ -51,7 +52,7 @@ async def test_an_evaluation_that_was_cancelled_says_when_and_by_which_cancellat
     assert (row["cancellation_id"], row["ended_seen"]) == (cancellation["id"], cancellation["ended_at"])
 
 
-async def test_joining_adds_the_wish_for_cleanup_and_never_takes_it_away(postgres_env: PostgresEnv) -> None:
+async def test_joining_adds_the_request_for_cleanup_and_never_removes_it(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation, cleanup=False))
     await postgres_env.send(command(evaluation, cleanup=True))
@@ -80,7 +81,7 @@ async def test_the_same_record_delivered_again_changes_nothing(postgres_env: Pos
     assert (await postgres_env.count("outbox"), await postgres_env.count("cancellations")) == (waiting, 1)
 
 
-async def test_an_id_used_again_for_another_meaning_becomes_a_dead_letter_and_changes_nothing(
+async def test_an_id_used_again_for_a_different_command_becomes_a_dead_letter_and_changes_nothing(
     postgres_env: PostgresEnv,
 ) -> None:
     evaluation = await postgres_env.evaluation()
@@ -139,7 +140,7 @@ async def test_two_consumers_with_the_same_commands_open_one_cancellation_each(p
     assert await postgres_env.count("messages") == 20
 
 
-async def test_a_value_that_postgres_never_takes_is_told_from_an_outage(postgres_env: PostgresEnv) -> None:
+async def test_a_value_that_postgres_never_stores_differs_from_an_outage(postgres_env: PostgresEnv) -> None:
     with pytest.raises(Unstorable):
         # Too long for an index entry even when it is compressed.
         await postgres_env.send(command(await postgres_env.evaluation(), id="".join(str(uuid4()) for _ in range(200))))
@@ -148,7 +149,7 @@ async def test_a_value_that_postgres_never_takes_is_told_from_an_outage(postgres
 
 async def test_offsets_are_stored_with_the_batch_and_never_move_back(postgres_env: PostgresEnv) -> None:
     for offset in (10, 7):
-        await postgres_env.decide.record(Batch(next_offsets=[("commands", 3, offset)]))
+        await postgres_env.decide.record(Batch(next_offsets=[Position("commands", 3, offset)]))
     assert (await postgres_env.row("offsets"))["next_offset"] == 10
 
 
@@ -158,7 +159,7 @@ async def test_a_source_may_act_for_every_team_only_if_settings_say_so(postgres_
     assert (await postgres_env.send(command(evaluation, every_team=True))).counts == {"accepted": 1}
 
 
-async def test_thousands_left_over_behind_one_lock_hide_nobody_elses(postgres_env: PostgresEnv) -> None:
+async def test_thousands_of_commands_behind_one_lock_do_not_crowd_out_the_others(postgres_env: PostgresEnv) -> None:
     hot, other = await postgres_env.evaluation(), await postgres_env.evaluation()
     holder = await asyncpg.connect(postgres_env.dsn)
     async with holder.transaction():
@@ -176,7 +177,7 @@ async def test_thousands_left_over_behind_one_lock_hide_nobody_elses(postgres_en
     assert await postgres_env.count("commands", "decision IS NULL") == 0
 
 
-async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_being_decided(
+async def test_an_undecided_command_that_its_table_refuses_does_not_delay_the_others(
     postgres_env: PostgresEnv,
 ) -> None:
     odd, *others = [await postgres_env.evaluation() for _ in range(6)]
@@ -189,5 +190,5 @@ async def test_a_left_over_command_that_its_table_refuses_keeps_no_other_from_be
     assert await postgres_env.count("commands", "decision = 'accepted'") == len(others)
     assert await postgres_env.count("commands", "decision IS NULL") == 1
     await postgres_env.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
-    later = Decide(postgres_env.database, EVENTS, postgres_env.eager_claims)  # one that has not heard of it
+    later = DecisionService(postgres_env.database, EVENTS, postgres_env.eager_claims)  # one that has not heard of it
     assert (await later.left_over(100)).counts == {"accepted": 1}

@@ -36,7 +36,7 @@ class SlotSupplier:
         pass
 
 
-async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(postgres_env: PostgresEnv) -> None:
+async def test_cancellations_with_a_slot_are_opened_claimed_and_the_others_are_due(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.supply_slots(taker)
     first, second = [await postgres_env.evaluation("running") for _ in range(2)]
@@ -48,10 +48,10 @@ async def test_what_is_taken_on_is_claimed_from_the_start_and_the_rest_is_due(po
         clusters=["c1"], worker="there", limit=10, lease=timedelta(seconds=60)
     )
     assert [row.evaluation_id for row in claimed] == [second]
-    assert await postgres_env.store.record_intents([(taken.id, taken.attempt)]) == {taken.id}
+    assert await postgres_env.store.record_intents([taken]) == {taken.id}
 
 
-async def test_a_row_taken_on_ends_like_a_claimed_one(postgres_env: PostgresEnv) -> None:
+async def test_an_eager_claim_ends_like_any_other_claim(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.supply_slots(taker)
     evaluation = await postgres_env.evaluation("running")
@@ -60,7 +60,7 @@ async def test_a_row_taken_on_ends_like_a_claimed_one(postgres_env: PostgresEnv)
     assert (await postgres_env.row("cancellations"))["phase"] == "cancelled"
 
 
-async def test_nothing_is_taken_on_when_the_transaction_fails(
+async def test_no_slot_is_used_when_the_transaction_fails(
     postgres_env: PostgresEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def failing(*_arguments: object) -> None:
@@ -76,7 +76,7 @@ async def test_nothing_is_taken_on_when_the_transaction_fails(
     assert await postgres_env.count("cancellations") == 0
 
 
-async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(postgres_env: PostgresEnv) -> None:
+async def test_the_eager_claims_of_a_process_that_died_are_due_after_their_lease(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.supply_slots(taker)
     evaluation = await postgres_env.evaluation("running")
@@ -86,14 +86,14 @@ async def test_what_a_process_took_on_and_died_with_is_anybodys_after_its_lease(
     await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
     [newer] = await postgres_env.claim()
     assert (newer.id, newer.attempt) == (stale.id, 2)
-    assert await postgres_env.store.record_intents([(stale.id, stale.attempt)]) == set()
+    assert await postgres_env.store.record_intents([stale]) == set()
     await postgres_env.end(stale)
     assert await postgres_env.status(evaluation) == "running"
     await postgres_env.end(newer)
     assert await postgres_env.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelled"]
 
 
-async def test_our_lease_on_what_was_taken_on_ends_before_the_databases(postgres_env: PostgresEnv) -> None:
+async def test_our_deadline_of_an_eager_claim_is_before_the_lease_in_the_database(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
     postgres_env.supply_slots(taker)
     await postgres_env.decide.record(Batch(commands=[command(await postgres_env.evaluation("running"))]))

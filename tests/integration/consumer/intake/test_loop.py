@@ -16,15 +16,15 @@ from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.domain.messages import unpack_headers
-from evaluation_cancel.consumer.intake.decide import Batch, Decide, Decided
+from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
 from evaluation_cancel.consumer.sql import commands
 from evaluation_cancel.schemas.topics import Topics
 from tests.support.consumer.postgres_env import PostgresEnv, raise_at
 from tests.support.schemas.odd_records import send_batch
+from tests.support.schemas.undecodable import UNDECODABLE
 from tests.support.waiting import until
-from tests.unit.schemas.wire.test_decoding_traps import TRAPS
 
 
 class IntakeEnv:
@@ -41,7 +41,7 @@ class IntakeEnv:
         self.records = 0
         self.reader: type[KafkaCommandReader] = KafkaCommandReader
 
-    def intake(self, decide: Decide | None = None) -> Intake:
+    def intake(self, decide: DecisionService | None = None) -> Intake:
         async def saved() -> dict[int, int]:
             async with self.postgres_env.database.connection() as tx:
                 return await commands.saved_offsets(tx, self.topics.commands)
@@ -58,7 +58,7 @@ class IntakeEnv:
         )
         return Intake(
             reader=reader,
-            decide=decide or Decide(self.postgres_env.database, self.events, self.postgres_env.eager_claims),
+            decide=decide or DecisionService(self.postgres_env.database, self.events, self.postgres_env.eager_claims),
             events=self.events,
             every_team_sources=frozenset(),
             accept_bare=True,
@@ -72,7 +72,7 @@ class IntakeEnv:
             self.counts[what] = self.counts.get(what, 0) + n
 
     @asynccontextmanager
-    async def open(self, decide: Decide | None = None) -> AsyncIterator[Intake]:
+    async def open(self, decide: DecisionService | None = None) -> AsyncIterator[Intake]:
         intake = self.intake(decide)
         running = asyncio.create_task(intake.run())
         try:
@@ -110,7 +110,7 @@ async def intake_env(environment: Stack, topics: Topics, postgres_env: PostgresE
 
 async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is_decided(intake_env: IntakeEnv) -> None:
     postgres_env = intake_env.postgres_env
-    traps = {name: (trap, code) for name, (trap, code, _) in TRAPS.items() if trap.key is None}
+    traps = {name: (trap, code) for name, (trap, code, _) in UNDECODABLE.items() if trap.key is None}
     good = [await postgres_env.evaluation() for _ in traps]
     for (trap, _), evaluation in zip(traps.values(), good, strict=True):
         odd = [(name, value) for name, value in trap.headers]
@@ -131,7 +131,7 @@ async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is
     assert offsets == list(range(0, 2 * len(traps), 2))
 
 
-async def test_hundreds_of_odd_records_at_once_are_a_few_lines(
+async def test_hundreds_of_undecodable_records_at_once_are_a_few_log_lines(
     intake_env: IntakeEnv, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await intake_env.send(*(b"odd" for _ in range(500)))
@@ -176,7 +176,7 @@ async def test_half_of_a_batch_committed_before_an_outage_is_counted_once(intake
     postgres_env = intake_env.postgres_env
     batches: list[int] = []
 
-    class FailsAfterTheFirstHalf(Decide):
+    class FailsAfterTheFirstHalf(DecisionService):
         """Refuses the whole batch, commits its first half, and loses Postgres once before the second."""
 
         async def record(self, batch: Batch) -> Decided:
@@ -199,7 +199,7 @@ async def test_half_of_a_batch_committed_before_an_outage_is_counted_once(intake
     assert batches == [4, 2, 2, 2]
 
 
-async def test_a_row_at_which_somebody_elses_trigger_raises_costs_one_dead_letter(intake_env: IntakeEnv) -> None:
+async def test_a_row_at_which_a_foreign_trigger_raises_costs_one_dead_letter(intake_env: IntakeEnv) -> None:
     odd, good = await intake_env.postgres_env.evaluation(), await intake_env.postgres_env.evaluation()
     await raise_at(intake_env.postgres_env, odd)
     await intake_env.send(bare(odd), bare(good))
@@ -214,7 +214,7 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(intake_e
     await intake_env.send(bare(evaluation))
     tried = asyncio.Event()
 
-    class Down(Decide):
+    class Down(DecisionService):
         async def record(self, batch: Batch) -> Decided:
             tried.set()
             raise TemporaryError("postgres_unavailable", f"down for {len(batch.commands)} commands")
@@ -227,7 +227,7 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(intake_e
     assert await intake_env.committed() == 1
 
 
-async def test_commands_whose_commit_was_lost_are_known_when_they_come_again(intake_env: IntakeEnv) -> None:
+async def test_commands_whose_commit_was_lost_are_known_when_kafka_delivers_them_again(intake_env: IntakeEnv) -> None:
     class Forgetful(KafkaCommandReader):
         """Its commits tell Kafka that nothing has been handled."""
 
@@ -268,7 +268,7 @@ async def test_an_outage_of_postgres_delays_commands_and_loses_none(intake_env: 
         await until(lambda: intake_env.counts.get("accepted", 0) == 20, "all were accepted")
 
 
-async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_command_of_the_others(
+async def test_a_partition_revoked_during_an_outage_of_postgres_costs_no_command_of_the_others(
     intake_env: IntakeEnv,
 ) -> None:
     class Outdated(KafkaCommandReader):
@@ -291,7 +291,7 @@ async def test_a_partition_that_went_elsewhere_while_postgres_was_away_costs_no_
         await until(lambda: intake_env.counts == {"accepted": 100}, "all were accepted", within=30)
 
 
-async def test_what_an_earlier_client_was_assigned_is_forgotten_by_the_next(intake_env: IntakeEnv) -> None:
+async def test_a_new_client_ignores_the_assignment_of_the_earlier_one(intake_env: IntakeEnv) -> None:
     reader = intake_env.intake()._reader
     assert isinstance(reader, KafkaCommandReader)
     await intake_env.send(bare(await intake_env.postgres_env.evaluation()))

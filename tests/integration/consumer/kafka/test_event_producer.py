@@ -36,8 +36,8 @@ async def arrived(environment: Stack, topic: str, count: int) -> list[Any]:
 async def test_a_record_that_had_neither_key_nor_value_still_becomes_a_dead_letter(
     environment: Stack, topics: Topics, producer: KafkaEventProducer
 ) -> None:
-    empty: Record = (topics.dead_letters, None, None, [("dlq_code", b"no_value")])
-    beside: Record = (topics.dead_letters, b"k", b"v", [])
+    empty: Record = Record(topics.dead_letters, None, None, [("dlq_code", b"no_value")])
+    beside: Record = Record(topics.dead_letters, b"k", b"v", [])
     assert await producer.send([empty, beside]) == [Sent(), Sent()]
     letters = await arrived(environment, topics.dead_letters, 2)
     assert sorted((letter.key, letter.value) for letter in letters if letter.value is None) == [(b"", None)]
@@ -47,8 +47,8 @@ async def test_a_record_that_had_neither_key_nor_value_still_becomes_a_dead_lett
 async def test_a_message_that_the_client_cannot_send_is_refused_and_the_one_beside_it_arrives(
     topics: Topics, producer: KafkaEventProducer
 ) -> None:
-    odd: Record = (topics.events, "no bytes", b"v", [])  # type: ignore[assignment]
-    first, second = await producer.send([odd, (topics.events, b"k", b"v", [])])
+    odd: Record = Record(topics.events, "no bytes", b"v", [])  # type: ignore[assignment]
+    first, second = await producer.send([odd, Record(topics.events, b"k", b"v", [])])
     assert isinstance(first, Refused)
     assert first.code == "unsendable"
     assert second == Sent()
@@ -61,7 +61,7 @@ async def test_a_client_that_may_write_nowhere_is_refused_and_not_merely_told_to
         raise ClusterAuthorizationFailedError  # what a real broker answers to the first request of such a client
 
     monkeypatch.setattr(AIOKafkaProducer, "start", start)
-    [result] = await producer.send([(topics.events, b"k", b"v", [])])
+    [result] = await producer.send([Record(topics.events, b"k", b"v", [])])
     assert isinstance(result, Refused)
     assert result.code == "cluster_not_authorized"
 
@@ -70,7 +70,7 @@ async def test_each_key_goes_where_every_client_of_kafka_would_put_it(
     environment: Stack, topics: Topics, producer: KafkaEventProducer
 ) -> None:
     keys = [str(uuid4()).encode() for _ in range(40)]
-    assert await producer.send([(topics.events, key, b"v", []) for key in keys]) == [Sent()] * 40
+    assert await producer.send([Record(topics.events, key, b"v", []) for key in keys]) == [Sent()] * 40
     theirs = AIOKafkaProducer(bootstrap_servers=environment.kafka.bootstrap_servers)
     async with theirs:
         for key in keys:
@@ -85,7 +85,9 @@ async def test_more_than_one_batch_of_a_partition_arrives_and_so_does_one_larger
     environment: Stack, topics: Topics, producer: KafkaEventProducer
 ) -> None:
     sizes = [50_000] * 8 + [300_000, 10]
-    results = await producer.send([(topics.events, b"k%d" % (n % 2), b"x" * size, []) for n, size in enumerate(sizes)])
+    results = await producer.send(
+        [Record(topics.events, b"k%d" % (n % 2), b"x" * size, []) for n, size in enumerate(sizes)]
+    )
     assert results == [Sent()] * 10
     assert sorted(len(record.value) for record in await arrived(environment, topics.events, 10)) == sorted(sizes)
 
@@ -101,7 +103,9 @@ async def test_a_topic_that_may_not_be_written_holds_up_no_other(
         return set(await known(client, topic))
 
     monkeypatch.setattr(AIOKafkaProducer, "partitions_for", partitions_for)
-    first, second = await producer.send([(topics.dead_letters, b"k", b"v", []), (topics.events, b"k", b"v", [])])
+    first, second = await producer.send(
+        [Record(topics.dead_letters, b"k", b"v", []), Record(topics.events, b"k", b"v", [])]
+    )
     assert isinstance(first, Refused)
     assert first.code == "topic_not_authorized"
     assert second == Sent()
@@ -111,8 +115,8 @@ async def test_a_topic_that_may_not_be_written_holds_up_no_other(
 async def test_a_topic_that_is_missing_keeps_nothing_from_the_others(
     topics: Topics, producer: KafkaEventProducer
 ) -> None:
-    missing: Record = (f"{topics.prefix}missing", b"k", b"v", [])
-    there: Record = (topics.events, b"k", b"v", [])
+    missing: Record = Record(f"{topics.prefix}missing", b"k", b"v", [])
+    there: Record = Record(topics.events, b"k", b"v", [])
     first, second, third = await producer.send([missing, there, missing])
     assert isinstance(first, Refused)
     assert first.code == "topic_missing"
@@ -143,7 +147,7 @@ async def sent_in_the_end(producer: KafkaEventProducer, records: list[Record]) -
 
 @pytest.mark.real
 async def test_messages_that_only_together_are_too_large_all_arrive(producer: KafkaEventProducer, narrow: str) -> None:
-    records: list[Record] = [(narrow, b"k%d" % n, b"x" * 1000, []) for n in range(100)]
+    records: list[Record] = [Record(narrow, b"k%d" % n, b"x" * 1000, []) for n in range(100)]
     assert await sent_in_the_end(producer, records) == [Sent()] * 100
 
 
@@ -151,8 +155,8 @@ async def test_messages_that_only_together_are_too_large_all_arrive(producer: Ka
 async def test_one_that_is_too_large_alone_is_refused_and_those_after_it_arrive_at_once(
     producer: KafkaEventProducer, narrow: str
 ) -> None:
-    large: Record = (narrow, b"large", b"x" * 300_000, [])
+    large: Record = Record(narrow, b"large", b"x" * 300_000, [])
     [refused] = await producer.send([large])
     assert isinstance(refused, Refused)
     assert refused.code == "message_too_large"
-    assert await producer.send([(narrow, b"k", b"v", [])]) == [Sent()]
+    assert await producer.send([Record(narrow, b"k", b"v", [])]) == [Sent()]

@@ -1,4 +1,4 @@
-"""How a cluster is reached: what an account's files and environment have to say in it, and what they have not."""
+"""Connecting to a cluster: which files and environment variables of the account count, and which do not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_netrc_of_the_account_neither_stops_calls_nor_replaces_the_token
 
 
 @pytest.mark.parametrize(
-    ("environment", "asked"),
+    ("environment", "expected"),
     [
         ({"http_proxy": "http://me:secret@{}"}, [("http://cluster.example", "Basic bWU6c2VjcmV0")]),
         ({"http_proxy": "http://{}"}, [("http://cluster.example", None)]),
@@ -42,8 +42,8 @@ async def test_a_netrc_of_the_account_neither_stops_calls_nor_replaces_the_token
         ({}, []),
     ],
 )
-async def test_the_environments_proxy_is_the_way_to_a_cluster_unless_it_says_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], asked: list[tuple[str, str | None]]
+async def test_the_proxy_of_the_environment_is_used_unless_no_proxy_excludes_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: list[tuple[str, str | None]]
 ) -> None:
     seen: list[tuple[str, str | None]] = []
 
@@ -59,7 +59,7 @@ async def test_the_environments_proxy_is_the_way_to_a_cluster_unless_it_says_oth
             monkeypatch.setenv(name, value.format(address))
         kubeconfig = write_kubeconfig(tmp_path / "far", url="http://cluster.example", token="t")
         jobs = await connect(ClusterAccess(kubeconfig=kubeconfig, call_timeout=2.0, connect_timeout=2.0))
-        with nullcontext() if asked else pytest.raises(TemporaryError):
+        with nullcontext() if expected else pytest.raises(TemporaryError):
             assert await jobs.pods("default", "a=b") == []
         await jobs.close()
-    assert seen == asked
+    assert seen == expected

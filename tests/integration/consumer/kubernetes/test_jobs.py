@@ -1,4 +1,4 @@
-"""The port to Kubernetes Jobs: on an API server what it says and does, on a stub what it makes of odd answers."""
+"""The port to Kubernetes Jobs, on an API server, and on a stub for unusual answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_job_is_read_with_the_few_facts_that_matter(cluster_env: Cluster
     assert found.deletion_requested_at is None
 
 
-async def test_a_job_that_is_not_there_is_none(cluster_env: ClusterEnv) -> None:
+async def test_a_missing_job_is_none(cluster_env: ClusterEnv) -> None:
     assert await cluster_env.jobs.get(cluster_env.raw.namespace, "nothing") is None
     assert await cluster_env.jobs.delete(cluster_env.raw.namespace, "nothing", "uid") is False
     assert await cluster_env.jobs.find(cluster_env.raw.namespace, uuid4()) == []
@@ -54,7 +54,7 @@ async def test_a_delete_takes_the_pods_with_it_and_can_be_repeated(cluster_env: 
     assert await cluster_env.jobs.pods(cluster_env.raw.namespace, pods_of_job(uid)) == []
 
 
-async def test_a_delete_of_another_uid_deletes_nothing_and_says_that_ours_is_gone(cluster_env: ClusterEnv) -> None:
+async def test_a_delete_with_another_uid_deletes_nothing_and_returns_false(cluster_env: ClusterEnv) -> None:
     uid = await cluster_env.job(uuid4())
     assert await cluster_env.jobs.delete(cluster_env.raw.namespace, "job", str(uuid4())) is False
     assert (await cluster_env.raw.job("job")).uid == uid
@@ -72,7 +72,7 @@ async def test_jobs_and_pods_are_found_by_the_label_of_their_evaluation(cluster_
 
 
 @pytest.mark.real
-async def test_lists_and_watches_of_pods_carry_names_and_no_more(cluster_env: ClusterEnv) -> None:
+async def test_lists_and_watches_of_pods_hold_metadata_only(cluster_env: ClusterEnv) -> None:
     await cluster_env.job(uuid4())
     listed = await cluster_env.jobs.calls.call("GET", cluster_env.raw.pods, accept=METADATA_ONLY)
     assert listed.json()["kind"] == "PartialObjectMetadataList"
@@ -85,7 +85,7 @@ async def test_lists_and_watches_of_pods_carry_names_and_no_more(cluster_env: Cl
     assert [event["object"]["kind"] for event in events] == ["PartialObjectMetadata"]
 
 
-async def test_lists_are_read_to_their_last_page(faulty: ClusterEnv, simulator: Simulator) -> None:
+async def test_all_pages_of_a_list_are_read(faulty: ClusterEnv, simulator: Simulator) -> None:
     evaluation_id = uuid4()
     for number in range(503):
         await faulty.raw.create_job(f"job-{number}", parallelism=0, **labelled(evaluation_id))
@@ -95,14 +95,14 @@ async def test_lists_are_read_to_their_last_page(faulty: ClusterEnv, simulator: 
     assert all("resourceVersion" not in seen.query for seen in pages)
 
 
-async def test_a_list_whose_snapshot_expires_half_way_starts_anew(faulty: ClusterEnv, simulator: Simulator) -> None:
+async def test_a_list_starts_again_when_its_snapshot_expires(faulty: ClusterEnv, simulator: Simulator) -> None:
     evaluation_id = uuid4()
     await faulty.job(evaluation_id)
     simulator.faults.answer(410, Which(verb="list", resource="jobs"), times=2)
     assert len(await faulty.jobs.find("default", evaluation_id)) == 1
 
 
-async def test_a_conflict_about_something_else_than_the_uid_is_tried_again(
+async def test_a_conflict_about_anything_but_the_uid_is_a_temporary_error(
     faulty: ClusterEnv, simulator: Simulator
 ) -> None:
     uid = await faulty.job(uuid4())
@@ -112,7 +112,7 @@ async def test_a_conflict_about_something_else_than_the_uid_is_tried_again(
     assert raised.value.code == "conflict"
 
 
-async def test_a_token_that_ended_is_read_anew(simulator: Simulator, tmp_path: Path) -> None:
+async def test_an_expired_token_is_read_again(simulator: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "renewed"
     write_kubeconfig(path, url=simulator.cluster.url, token="ended")
     jobs = await connect(ClusterAccess(kubeconfig=path))
@@ -148,7 +148,7 @@ NOT_KUBERNETES: list[Callable[[], web.Response]] = [
 
 
 @pytest.mark.parametrize("response", NOT_KUBERNETES)
-async def test_what_did_not_come_from_an_api_server_proves_no_job_gone(
+async def test_an_answer_of_anything_but_an_api_server_does_not_prove_a_job_gone(
     tmp_path: Path, response: Callable[[], web.Response]
 ) -> None:
     async with answering(tmp_path, always(response)) as jobs:
@@ -157,7 +157,7 @@ async def test_what_did_not_come_from_an_api_server_proves_no_job_gone(
 
 
 @pytest.mark.parametrize("response", [*NOT_KUBERNETES, lambda: web.json_response({"kind": "PodList", "metadata": {}})])
-async def test_what_did_not_come_from_an_api_server_is_no_empty_list(
+async def test_an_answer_of_anything_but_an_api_server_is_not_an_empty_list(
     tmp_path: Path, response: Callable[[], web.Response]
 ) -> None:
     async with answering(tmp_path, always(response)) as jobs:
@@ -177,7 +177,7 @@ async def test_what_did_not_come_from_an_api_server_is_no_empty_list(
         (503, "server_error", True),
     ],
 )
-async def test_a_delete_is_of_unknown_outcome_unless_the_answer_rules_it_out(
+async def test_the_outcome_of_a_delete_is_unknown_unless_the_answer_excludes_it(
     tmp_path: Path, verb: str, status: int, code: str, unknown: bool
 ) -> None:
     response = lambda: web.Response(status=status, text="x", headers={"Retry-After": "7"})  # noqa: E731
@@ -233,7 +233,7 @@ def owned(**owner: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("owner", "said"),
+    ("owner", "owned_by"),
     [
         ({}, "JobSet/x"),
         ({"kind": "Workflow", "name": "w"}, "Workflow/w"),
@@ -241,8 +241,8 @@ def owned(**owner: Any) -> dict[str, Any]:
         ({"controller": False}, None),
     ],
 )
-def test_only_an_owner_that_would_create_it_again_counts(owner: dict[str, Any], said: str | None) -> None:
-    assert parse_job(owned(**owner)).owned_by == said
+def test_only_an_owner_that_would_create_the_job_again_counts(owner: dict[str, Any], owned_by: str | None) -> None:
+    assert parse_job(owned(**owner)).owned_by == owned_by
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from uuid import UUID
 
+from evaluation_cancel.consumer.domain.rows import EventReference
 from evaluation_cancel.consumer.sql import outbox, retention
 from tests.support.consumer.commands import command
 from tests.support.consumer.postgres_env import PostgresEnv
@@ -96,13 +96,13 @@ async def test_a_message_that_is_forgotten_meanwhile_is_not_queued_again(postgre
     assert await orphans(postgres_env) == []
 
 
-async def published_long_ago(postgres_env: PostgresEnv) -> tuple[UUID, UUID]:
-    """Evaluation and event id of a message."""
+async def published_long_ago(postgres_env: PostgresEnv) -> EventReference:
+    """The event of a message."""
     await postgres_env.send(command(await postgres_env.evaluation()))
     await age(postgres_env)
     await postgres_env.admin.execute("DELETE FROM evaluation_cancel.outbox")
     row = await postgres_env.row("messages")
-    return row["evaluation_id"], row["event_id"]
+    return EventReference(row["evaluation_id"], row["event_id"])
 
 
 async def orphans(postgres_env: PostgresEnv) -> list[int]:

@@ -22,7 +22,9 @@ async def shape(dsn: str) -> list[tuple[object, ...]]:
     return rows
 
 
-async def test_an_empty_database_says_what_it_lacks_and_an_upgraded_one_nothing(empty_database: str) -> None:
+async def test_the_check_describes_an_empty_database_and_accepts_an_upgraded_one(
+    empty_database: str,
+) -> None:
     assert "run `migrate upgrade`" in (await version.check(empty_database) or "")
     await schema.upgrade(empty_database)
     assert await version.check(empty_database) is None
@@ -34,12 +36,12 @@ async def test_upgrading_again_changes_nothing(database: str) -> None:
     assert await shape(database) == before
 
 
-async def test_replicas_that_upgrade_at_once_wait_for_each_other(empty_database: str) -> None:
+async def test_replicas_that_upgrade_at_the_same_time_wait_for_each_other(empty_database: str) -> None:
     await asyncio.gather(*(schema.upgrade(empty_database) for _ in range(4)))
     assert await version.check(empty_database) is None
 
 
-async def test_the_printed_sql_makes_the_same_schema(database: str, empty_database: str) -> None:
+async def test_the_printed_sql_creates_the_same_schema(database: str, empty_database: str) -> None:
     connection = await asyncpg.connect(empty_database)
     await connection.execute(schema.sql())
     await connection.close()

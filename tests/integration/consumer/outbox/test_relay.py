@@ -6,6 +6,7 @@ import pytest
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.messages import Message
+from evaluation_cancel.consumer.domain.rows import EventReference
 from evaluation_cancel.consumer.outbox.ports import Refused, Unresolved
 from evaluation_cancel.consumer.sql import outbox
 from tests.support.consumer.commands import command
@@ -34,7 +35,7 @@ async def test_headers_arrive_byte_for_byte_with_the_sequence_of_the_first_publi
     await lead(publishing)
     await publishing.round()
     async with postgres_env.database.transaction() as tx:
-        await outbox.add_again(tx, [(evaluation, identity)])
+        await outbox.add_again(tx, [EventReference(evaluation, identity)])
     await publishing.round()
     [first], [again] = broker.rounds
     assert first == again

@@ -1,4 +1,4 @@
-"""The port to S3 on a real HTTP server: moto where a store behaves, a stub of few lines where it must misbehave."""
+"""The port to S3, on a server of moto, and on a stub for errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_only_keys_under_the_prefix_are_listed_with_their_sizes(
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-async def test_a_key_is_listed_and_deleted_as_it_is_and_no_other(
+async def test_a_key_with_unusual_characters_is_listed_and_deleted_and_no_other(
     artifacts: S3Artifacts, s3_client: Any, s3_bucket: str, key: str
 ) -> None:
     await put(s3_client, s3_bucket, key, "bystander")
@@ -55,18 +55,14 @@ async def test_more_than_a_thousand_keys_in_one_delete_are_refused_before_they_a
         await artifacts.delete("bucket", ["x"] * (MOST_KEYS + 1))
 
 
-async def test_lists_of_more_than_one_page_are_read_to_their_end(
-    artifacts: S3Artifacts, s3_client: Any, s3_bucket: str
-) -> None:
+async def test_all_pages_of_a_list_are_read(artifacts: S3Artifacts, s3_client: Any, s3_bucket: str) -> None:
     await put(s3_client, s3_bucket, *(f"k{n:02}" for n in range(23)))
     paged = S3Artifacts(s3_client, page=10)
     assert [len(page) async for page in paged.objects(s3_bucket, "")] == [10, 10, 3]
     assert len(await listed(artifacts, s3_bucket)) == 23
 
 
-async def test_uploads_that_were_never_ended_are_found_and_aborted(
-    artifacts: S3Artifacts, s3_client: Any, s3_bucket: str
-) -> None:
+async def test_unfinished_uploads_are_found_and_aborted(artifacts: S3Artifacts, s3_client: Any, s3_bucket: str) -> None:
     await s3_client.create_multipart_upload(Bucket=s3_bucket, Key="evals/1/big")
     await s3_client.create_multipart_upload(Bucket=s3_bucket, Key="evals/10/big")
     uploads = [upload async for page in artifacts.uploads(s3_bucket, "evals/1/") for upload in page]
@@ -76,7 +72,7 @@ async def test_uploads_that_were_never_ended_are_found_and_aborted(
     assert [upload async for page in artifacts.uploads(s3_bucket, "evals/1/") for upload in page] == []
 
 
-async def test_what_a_versioned_bucket_still_holds_is_told(
+async def test_the_old_versions_of_a_versioned_bucket_are_listed(
     artifacts: S3Artifacts, s3_client: Any, s3_bucket: str
 ) -> None:
     await s3_client.put_bucket_versioning(Bucket=s3_bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -93,13 +89,13 @@ async def test_an_unversioned_bucket_holds_no_old_versions(
     assert [key async for page in artifacts.old_versions(s3_bucket, "") for key in page] == []
 
 
-async def test_a_bucket_that_is_not_there_is_a_refusal(artifacts: S3Artifacts) -> None:
+async def test_a_missing_bucket_is_a_refusal(artifacts: S3Artifacts) -> None:
     with pytest.raises(Refusal) as refused:
         await listed(artifacts, "no-such-bucket-anywhere")
     assert refused.value.code == "no_such_bucket"
 
 
-# A store that misbehaves
+# On a stub
 
 DENIED = """<?xml version="1.0"?><DeleteResult>
 <Error><Key>a</Key><Code>AccessDenied</Code><Message>no</Message></Error>
@@ -163,7 +159,7 @@ async def test_a_store_that_does_not_answer_is_a_temporary_error() -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_content_md5_is_sent_where_a_store_wants_it(wanted: bool) -> None:
+async def test_content_md5_is_sent_only_if_the_settings_demand_it(wanted: bool) -> None:
     seen: list[str | None] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:

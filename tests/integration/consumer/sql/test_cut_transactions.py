@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, Outcome, TeardownEvidence
-from evaluation_cancel.consumer.domain.commands import ReceivedCommand
-from evaluation_cancel.consumer.intake.decide import Batch, Decide
+from evaluation_cancel.consumer.domain.commands import Position, ReceivedCommand
+from evaluation_cancel.consumer.intake.decide import Batch, DecisionService
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.runtime.batching import BatchCompleter
 from evaluation_cancel.consumer.sql.database import Database, open_pool
@@ -49,7 +49,7 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
         on_decided=lambda _decided, _records: None,
         wait_for_capacity=postgres_env.eager_claims.wait_for_capacity,
     )
-    assert await intake._until_recorded(Batch(commands=batch, next_offsets=[("commands", 0, 7)])) is not None
+    assert await intake._until_recorded(Batch(commands=batch, next_offsets=[Position("commands", 0, 7)])) is not None
 
 
 async def finished(postgres_env: PostgresEnv, rows: Sequence[ClaimedCancellation]) -> None:
@@ -126,13 +126,13 @@ async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float 
         application_name="impatient",
     )
     postgres_env.database = Database(pool)
-    postgres_env.decide = Decide(postgres_env.database, EVENTS, postgres_env.eager_claims)
+    postgres_env.decide = DecisionService(postgres_env.database, EVENTS, postgres_env.eager_claims)
     postgres_env.store = PostgresCancellationStore(
         postgres_env.database,
         EVENTS,
         call_margin=postgres_env.store._call_margin,
         cleanup_deadline=postgres_env.store._cleanup_deadline,
-        ended=lambda: None,
+        on_ended=lambda: None,
     )
     try:
         yield postgres_env
@@ -141,7 +141,7 @@ async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float 
 
 
 @pytest.mark.parametrize("where", ["commands.known", "evaluations.touch", "commands.save_offsets"])
-async def test_a_process_that_stood_still_in_a_transaction_finds_it_ended_and_decides_anew(
+async def test_a_process_that_stalled_in_a_transaction_finds_it_ended_and_decides_again(
     postgres_env: PostgresEnv, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """As one that was stopped: `idle_in_transaction_session_timeout` gives its locks back to the others."""
@@ -219,7 +219,7 @@ async def test_an_end_that_falls_to_a_deadlock_is_written_again(postgres_env: Po
     await everything_once(postgres_env, "EvaluationCancelAccepted", "EvaluationCancelled")
 
 
-async def test_what_a_cancelled_task_left_in_its_session_is_gone_for_the_next_one(postgres_env: PostgresEnv) -> None:
+async def test_a_session_of_a_cancelled_task_is_clean_for_the_next_one(postgres_env: PostgresEnv) -> None:
     """The pool sends no reset between two users of a session: neither transaction nor lock may outlive the first."""
     evaluation = await postgres_env.evaluation()
     locked = asyncio.Event()

@@ -11,8 +11,7 @@ import pytest
 
 from evaluation_cancel.consumer.sql import cancellations, commands
 from evaluation_cancel.consumer.sql.database import fetch
-from tests.integration.consumer.teardown.test_claims import open_many
-from tests.support.consumer.postgres_env import PostgresEnv
+from tests.support.consumer.postgres_env import PostgresEnv, open_many
 
 _COMMANDS = """
 INSERT INTO evaluation_cancel.commands (source, id, evaluation_id, meaning, actor_kind, actor_id, team_ids, every_team,

@@ -1,30 +1,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from uuid import UUID
 
 from evaluation_cancel.consumer.domain.cancellations import StillStopping, TeardownEvidence
 from tests.support.consumer.commands import command
-from tests.support.consumer.postgres_env import PostgresEnv
-
-BULK = """
-INSERT INTO evaluation_cancel.cancellations (id, evaluation_id, team_id, command_source, command_id, actor_kind,
-    actor_id, status_before, cluster, accepted_at, next_attempt_at)
-SELECT gen_random_uuid(), gen_random_uuid(), $1, 's', n::text, 'user', 'u', 'running', $3, now() - $4::interval,
-    now() - $4::interval FROM generate_series(1, $2) n
-"""
-
-
-async def open_many(postgres_env: PostgresEnv, team: str, count: int, *, cluster: str = "c1", age: int = 0) -> None:
-    await postgres_env.admin.execute(BULK, team, count, cluster, timedelta(seconds=age))
+from tests.support.consumer.postgres_env import PostgresEnv, open_many
 
 
 async def teams_of(postgres_env: PostgresEnv, limit: int) -> Counter[str]:
     return Counter(row.team_id for row in await postgres_env.claim(limit=limit))
 
 
-async def test_one_teams_twenty_thousand_delay_nobody_else(postgres_env: PostgresEnv) -> None:
+async def test_twenty_thousand_rows_of_one_team_do_not_delay_the_others(postgres_env: PostgresEnv) -> None:
     await open_many(postgres_env, "crowd", 20_000, age=60)
     for team in ("blue", "red", "zebra"):
         await open_many(postgres_env, team, 2)
@@ -51,7 +39,7 @@ async def test_teams_that_only_wait_take_no_share(postgres_env: PostgresEnv) -> 
     for n in range(20):
         await open_many(postgres_env, f"waiting-{n}", 1)
     rows = await postgres_env.claim()
-    wait = StillStopping(evidence=TeardownEvidence(), look_again_in=600, deleted=True)
+    wait = StillStopping(evidence=TeardownEvidence(), poll_again_in=600, deleted=True)
     await postgres_env.store.finish_cancellations([(row, wait) for row in rows])
     await open_many(postgres_env, "blue", 50)
     assert await teams_of(postgres_env, 40) == {"blue": 40}
@@ -64,7 +52,7 @@ async def test_rows_of_other_clusters_are_left_to_their_own_workers(postgres_env
     assert len(await postgres_env.claim(clusters=["c2"])) == 5
 
 
-async def test_what_never_came_to_a_cluster_is_anybodys(postgres_env: PostgresEnv) -> None:
+async def test_any_worker_claims_rows_without_a_cluster(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation("created")
     await postgres_env.send(command(evaluation))
     [row] = await postgres_env.claim(clusters=[])

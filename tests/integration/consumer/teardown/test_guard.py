@@ -21,7 +21,7 @@ async def refused_with(postgres_env: PostgresEnv, statement: str, *arguments: ob
 
 
 @pytest.mark.parametrize("final", ["succeeded", "failed", "cancelled"])
-async def test_a_final_status_never_changes_whoever_writes(postgres_env: PostgresEnv, final: str) -> None:
+async def test_a_final_status_never_changes_with_any_writer(postgres_env: PostgresEnv, final: str) -> None:
     evaluation = await postgres_env.evaluation("running" if final == "cancelled" else final)
     if final == "cancelled":
         await postgres_env.cancelled(command(evaluation))
@@ -54,7 +54,7 @@ async def test_a_status_never_goes_back(postgres_env: PostgresEnv) -> None:
         assert await refused_with(postgres_env, SET_STATUS, evaluation, status) == "EC004"
 
 
-async def test_another_trigger_that_sets_the_status_does_not_slip_by(postgres_env: PostgresEnv) -> None:
+async def test_the_guard_also_refuses_a_status_set_by_another_trigger(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.admin.execute(
         """
@@ -82,7 +82,7 @@ async def test_a_repeatable_read_writer_with_an_older_snapshot_fails(postgres_en
         await transaction.rollback()
 
 
-async def test_a_job_may_start_only_while_nobody_cancels(postgres_env: PostgresEnv) -> None:
+async def test_a_job_may_start_only_without_an_open_cancellation(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation("created")
     await postgres_env.send(command(evaluation))
     assert await postgres_env.call("starting", evaluation, "c1", "ns", "job") == (False, "cancelling")
@@ -107,7 +107,7 @@ async def test_the_uid_of_the_job_gets_through_the_fence_once(postgres_env: Post
     assert row.job_uid == "u-1"
 
 
-async def test_a_report_behind_the_fence_is_held_and_lost_to_nobody_when_the_cancellation_fails(
+async def test_a_report_behind_the_fence_is_held_and_applied_when_the_cancellation_fails(
     postgres_env: PostgresEnv,
 ) -> None:
     evaluation = await postgres_env.evaluation()
@@ -140,7 +140,7 @@ async def test_an_end_held_back_is_not_replaced_by_a_later_running(postgres_env:
     assert (await postgres_env.row("held_reports"))["status"] == "failed"
 
 
-async def test_after_a_failure_a_new_command_starts_anew(postgres_env: PostgresEnv) -> None:
+async def test_a_new_command_after_a_failure_opens_a_new_cancellation(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation))
     [row] = await postgres_env.claim()

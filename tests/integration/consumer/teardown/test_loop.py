@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import StillStopping
-from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, ClusterEnv, ended, failed, gone, labelled
+from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_POLLS, ClusterEnv, ended, failed, gone, labelled
 from tests.support.fakes.cancellations import Flaky, MemoryCancellations
 from tests.support.waiting import until
 
@@ -22,7 +22,7 @@ def store() -> MemoryCancellations:
 async def test_a_running_job_and_its_pods_are_gone_when_the_cancellation_ends(
     cluster_env: ClusterEnv, store: MemoryCancellations
 ) -> None:
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         row = await cluster_env.cancelled(store, pods=2)
         end = await gone(row)
     assert (await cluster_env.raw.job("job")).code == 404
@@ -33,7 +33,7 @@ async def test_a_running_job_and_its_pods_are_gone_when_the_cancellation_ends(
 
 
 async def test_pods_that_take_their_time_are_waited_for(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         row = await cluster_env.cancelled(store, ends_after="2")
         await until(lambda: bool(row.history), "a first attempt is over")
         assert isinstance(row.history[0], StillStopping)
@@ -76,7 +76,7 @@ async def test_a_job_whose_uid_was_not_recorded_is_found_by_its_label(
 ) -> None:
     row = await cluster_env.cancelled(store)
     uid, row.job_uid = row.job_uid, None
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         assert (await gone(row)).evidence.job == uid
     assert (await cluster_env.raw.job("job")).code == 404
 
@@ -85,7 +85,7 @@ async def test_a_job_created_after_the_cancellation_is_found_and_stopped(
     cluster_env: ClusterEnv, store: MemoryCancellations
 ) -> None:
     row = store.add(cluster_env.row())
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         await until(lambda: bool(row.history), "it was looked for")
         assert row.ended is None
         created = await cluster_env.raw.create_job("job", **labelled(row.evaluation_id))
@@ -111,7 +111,9 @@ async def test_a_job_under_the_name_without_the_label_is_never_touched(
     assert await cluster_env.raw.count_pods(stranger.uid, "Running") == 1
 
 
-async def test_a_job_of_a_jobset_is_left_alone_and_said(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
+async def test_a_job_of_a_jobset_is_left_alone_and_reported(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
     owner = {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
@@ -137,7 +139,7 @@ async def test_it_does_not_matter_how_far_the_pods_are(
         "job", behaviour=behaviour, node=None if behaviour == "pending" else "node-0", **labelled(evaluation_id)
     )
     row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         await gone(row)
     assert (await cluster_env.raw.job("job")).code == 404
     assert await cluster_env.raw.pods_of(created.uid) == []
@@ -147,7 +149,7 @@ async def test_a_suspended_job_is_deleted_too(cluster_env: ClusterEnv, store: Me
     evaluation_id = uuid4()
     created = await cluster_env.raw.create_job("job", suspend=True, **labelled(evaluation_id))
     row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         await gone(row)
     assert (await cluster_env.raw.job("job")).code == 404
 
@@ -159,7 +161,7 @@ async def test_a_job_that_finished_before_its_deletion_is_reported_so(
     created = await cluster_env.raw.create_job("job", behaviour="completes", **labelled(evaluation_id))
     await cluster_env.raw.until(lambda: _succeeded(cluster_env))
     row = store.add(cluster_env.row(evaluation_id=evaluation_id, job_uid=created.uid))
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         assert (await gone(row)).evidence.job_finished == "succeeded"
 
 
@@ -180,7 +182,7 @@ async def test_pods_of_a_job_with_a_selector_of_its_own_are_waited_for(
 
 async def test_many_are_stopped_together(cluster_env: ClusterEnv, store: MemoryCancellations) -> None:
     rows = [await cluster_env.cancelled(store, f"job-{n}") for n in range(20)]
-    async with cluster_env.teardown(store, rules=SLOW_LOOKS):
+    async with cluster_env.teardown(store, rules=SLOW_POLLS):
         for row in rows:
             await gone(row)
 

@@ -13,7 +13,7 @@ import pytest
 from deploy.local.kubernetes_simulated import Simulator, Which
 from evaluation_cancel.consumer.domain.cancellations import Retry, StillStopping
 from evaluation_cancel.consumer.kubernetes.port import Job
-from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_LOOKS, ClusterEnv, ended, failed, gone, labelled
+from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_POLLS, ClusterEnv, ended, failed, gone, labelled
 from tests.support.fakes.cancellations import MemoryCancellations
 from tests.support.fakes.jobs import MemoryJobs
 from tests.support.waiting import until
@@ -34,7 +34,7 @@ def store() -> MemoryCancellations:
 
 @pytest.mark.parametrize("status", [401, 409, 410, 429, 500, 503, 504])
 @pytest.mark.parametrize("which", CALLS)
-async def test_answers_that_are_no_answer_are_asked_for_again(
+async def test_lost_answers_are_requested_again(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations, which: Which, status: int
 ) -> None:
     row = await faulty.cancelled(store)
@@ -68,7 +68,7 @@ async def test_an_answer_that_does_not_come_in_time_is_survived(
     assert any(isinstance(outcome, Retry) and outcome.code == "timeout" for outcome in row.history)
 
 
-async def test_a_throttled_call_waits_as_long_as_it_was_told_to(
+async def test_a_throttled_call_waits_for_its_retry_after(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
@@ -133,7 +133,7 @@ async def test_an_api_server_that_goes_and_comes_back_delays_and_loses_nothing(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     rows = [await faulty.cancelled(store, f"job-{n}", ends_after="1") for n in range(5)]
-    slow_backoff = replace(SLOW_LOOKS, backoff_base=600.0, backoff_cap=600.0)
+    slow_backoff = replace(SLOW_POLLS, backoff_base=600.0, backoff_cap=600.0)
     async with faulty.teardown(store, rules=replace(slow_backoff, refusal_patience=0.1)):
         await until(lambda: all(row.history for row in rows), "all deletes were sent")
         await simulator.stop()
@@ -164,13 +164,13 @@ async def test_a_job_that_vanishes_before_its_pods_is_not_taken_for_the_end(
 ) -> None:
     simulator.jobs_go_before_their_pods(60.0)
     row = await faulty.cancelled(store, ends_after="1")
-    async with faulty.teardown(store, rules=SLOW_LOOKS):
+    async with faulty.teardown(store, rules=SLOW_POLLS):
         await faulty.raw.until(lambda: faulty.raw.is_gone(f"{faulty.raw.jobs}/job"))
         await gone(row)
         assert await faulty.raw.pods_of(row.job_uid or "") == []
 
 
-async def test_a_job_replaced_between_look_and_delete_is_not_touched(
+async def test_a_job_replaced_between_read_and_delete_is_not_touched(
     faulty: ClusterEnv, simulator: Simulator, store: MemoryCancellations
 ) -> None:
     row = await faulty.cancelled(store)
@@ -200,13 +200,13 @@ async def test_a_job_stuck_in_terminating_stays_open_and_names_its_pods(
 ) -> None:
     row = await faulty.cancelled(store, behaviour="stuck")
     async with faulty.teardown(store):
-        await until(lambda: row.looks >= 5, "it was looked at again and again")
+        await until(lambda: row.polls >= 5, "it was looked at again and again")
     assert row.ended is None
     assert row.evidence.pod_count == 1
     assert row.evidence.pods[0].gone_at is None
 
 
-async def test_a_thousand_stuck_jobs_hold_up_nobody(faulty: ClusterEnv, store: MemoryCancellations) -> None:
+async def test_a_thousand_stuck_jobs_do_not_delay_the_others(faulty: ClusterEnv, store: MemoryCancellations) -> None:
     stuck = [await faulty.cancelled(store, f"stuck-{n}", behaviour="stuck") for n in range(1000)]
     limits = replace(LIMITS, calls_in_flight=4)
     rules = replace(QUICK, min_poll_interval=5.0, max_poll_interval=30.0)
@@ -225,7 +225,7 @@ async def test_a_cluster_that_is_away_holds_up_no_other(faulty: ClusterEnv, simu
     away = [store.add(faulty.row(cluster="away", job_name=f"x-{n}", job_uid="u")) for n in range(500)]
     row = await faulty.cancelled(store)
     slow = Hanging()
-    async with faulty.teardown(store, rules=SLOW_LOOKS, more={"away": slow}):
+    async with faulty.teardown(store, rules=SLOW_POLLS, more={"away": slow}):
         await gone(row)
     assert slow.calls
     assert all(each.ended is None for each in away)

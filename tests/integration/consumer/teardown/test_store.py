@@ -67,11 +67,11 @@ async def test_an_attempt_that_is_no_longer_the_newest_changes_nothing(postgres_
     await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
     [newer] = await postgres_env.claim()
     assert newer.attempt == stale.attempt + 1
-    assert await postgres_env.store.record_intents([(stale.id, stale.attempt)]) == set()
+    assert await postgres_env.store.record_intents([stale]) == set()
     await postgres_env.end(stale)
     assert await postgres_env.status(evaluation) == "running"
     await postgres_env.store.finish_cancellations(
-        [(stale, StillStopping(evidence=NOTHING, look_again_in=1, deleted=True))]
+        [(stale, StillStopping(evidence=NOTHING, poll_again_in=1, deleted=True))]
     )
     assert (await postgres_env.row("cancellations"))["claimed_by"] == "w"
     await postgres_env.end(newer)
@@ -83,7 +83,7 @@ async def test_an_intent_is_on_record_before_anything_may_be_deleted(postgres_en
     await postgres_env.send(command(await postgres_env.evaluation()))
     [row] = await postgres_env.claim()
     assert (row.phase, row.intent_at) == ("accepted", None)
-    assert await postgres_env.store.record_intents([(row.id, row.attempt)]) == {row.id}
+    assert await postgres_env.store.record_intents([row]) == {row.id}
     stored = await postgres_env.row("cancellations")
     assert (stored["phase"], stored["intent_at"] is not None) == ("stopping", True)
 
@@ -92,20 +92,20 @@ async def test_an_intent_is_refused_once_the_lease_has_ended(postgres_env: Postg
     await postgres_env.send(command(await postgres_env.evaluation()))
     [row] = await postgres_env.claim()
     await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET next_attempt_at = now()")
-    assert await postgres_env.store.record_intents([(row.id, row.attempt)]) == set()
+    assert await postgres_env.store.record_intents([row]) == set()
 
 
-async def test_a_look_counts_no_error_and_an_error_is_kept_with_its_code(postgres_env: PostgresEnv) -> None:
+async def test_a_poll_counts_no_error_and_an_error_is_kept_with_its_code(postgres_env: PostgresEnv) -> None:
     await postgres_env.send(command(await postgres_env.evaluation()))
     [row] = await postgres_env.claim()
     retry = Retry(evidence=NOTHING, code="timeout", detail="no answer", retry_in=0, refused=False)
     await postgres_env.store.finish_cancellations([(row, retry)])
     [row] = await postgres_env.claim()
-    assert (row.errors, row.looks) == (1, 0)
-    looked = StillStopping(evidence=TeardownEvidence(job="uid-1"), look_again_in=0, deleted=True)
+    assert (row.errors, row.polls) == (1, 0)
+    looked = StillStopping(evidence=TeardownEvidence(job="uid-1"), poll_again_in=0, deleted=True)
     await postgres_env.store.finish_cancellations([(row, looked)])
     [row] = await postgres_env.claim()
-    assert (row.errors, row.looks, row.evidence.job) == (0, 1, "uid-1")
+    assert (row.errors, row.polls, row.evidence.job) == (0, 1, "uid-1")
     stored = await postgres_env.row("cancellations")
     assert (stored["last_error_code"], stored["last_error_text"]) == ("timeout", "no answer")
 
@@ -115,11 +115,11 @@ async def test_a_definite_refusal_takes_its_own_intent_back_but_not_an_earlier_o
     refused = Retry(evidence=NOTHING, code="rbac_denied", detail="no", retry_in=0, refused=True)
     unknown = Retry(evidence=NOTHING, code="timeout", detail="?", retry_in=0, refused=False)
     [row] = await postgres_env.claim()
-    await postgres_env.store.record_intents([(row.id, row.attempt)])
+    await postgres_env.store.record_intents([row])
     await postgres_env.store.finish_cancellations([(row, refused)])
     [row] = await postgres_env.claim()
     assert (row.intent_at, row.refused_since is not None) == (None, True)
-    await postgres_env.store.record_intents([(row.id, row.attempt)])
+    await postgres_env.store.record_intents([row])
     await postgres_env.store.finish_cancellations([(row, unknown)])
     [row] = await postgres_env.claim()
     assert row.intent_at is not None
@@ -140,13 +140,13 @@ async def test_our_lease_ends_before_the_database_gives_the_row_to_another(postg
     assert row.deadline - time.monotonic() < left
 
 
-async def test_a_claim_tells_how_far_the_databases_clock_is_from_ours(postgres_env: PostgresEnv) -> None:
+async def test_a_claim_holds_the_difference_between_the_databases_clock_and_ours(postgres_env: PostgresEnv) -> None:
     wrong = PostgresCancellationStore(
         postgres_env.database,
         EVENTS,
         call_margin=timedelta(seconds=5),
         cleanup_deadline=timedelta(hours=1),
-        ended=lambda: None,
+        on_ended=lambda: None,
         now=lambda: datetime.now(UTC) + timedelta(hours=1),
     )
     await postgres_env.send(command(await postgres_env.evaluation()))
@@ -159,7 +159,7 @@ async def test_waking_makes_waiting_rows_due_and_leaves_claimed_ones(postgres_en
     await postgres_env.send(command(evaluation))
     [row] = await postgres_env.claim()
     assert await postgres_env.store.wake_cancellations([evaluation]) == 0
-    looked = StillStopping(evidence=NOTHING, look_again_in=60, deleted=True)
+    looked = StillStopping(evidence=NOTHING, poll_again_in=60, deleted=True)
     await postgres_env.store.finish_cancellations([(row, looked)])
     assert await postgres_env.claim() == []
     assert await postgres_env.store.wake_cancellations([evaluation]) == 1

@@ -59,7 +59,7 @@ async def test_a_failure_that_meets_a_lock_can_still_fail_later(postgres_env: Po
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation))
     [row] = await postgres_env.claim()
-    await postgres_env.store.record_intents([(row.id, row.attempt)])
+    await postgres_env.store.record_intents([row])
     since = await postgres_env.admin.fetchval(
         "UPDATE evaluation_cancel.cancellations SET refused_since = now() - interval '1 hour' RETURNING refused_since"
     )
@@ -73,7 +73,7 @@ async def test_a_failure_that_meets_a_lock_can_still_fail_later(postgres_env: Po
     assert await postgres_env.types(evaluation) == ["EvaluationCancelAccepted", "EvaluationCancelFailed"]
 
 
-async def test_an_evaluation_that_has_vanished_is_looked_at_ever_more_rarely(postgres_env: PostgresEnv) -> None:
+async def test_an_evaluation_that_no_longer_exists_is_tried_at_growing_intervals(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation("created")
     await postgres_env.send(command(evaluation))
     await vanish(postgres_env, evaluation)
@@ -94,7 +94,7 @@ async def test_an_end_without_its_evaluation_is_retried_by_the_configured_rules(
         EVENTS,
         call_margin=timedelta(seconds=5),
         cleanup_deadline=timedelta(hours=1),
-        ended=lambda: None,
+        on_ended=lambda: None,
         rules=TeardownRules(backoff_base=7200, backoff_cap=7200),
     )
     evaluation = await postgres_env.evaluation("created")
@@ -105,7 +105,9 @@ async def test_an_end_without_its_evaluation_is_retried_by_the_configured_rules(
     assert await postgres_env.count("cancellations", "next_attempt_at > now() + interval '5 minutes'") == 1
 
 
-async def test_an_operator_may_resolve_what_has_lost_its_evaluation(postgres_env: PostgresEnv) -> None:
+async def test_an_operator_may_resolve_a_cancellation_whose_evaluation_no_longer_exists(
+    postgres_env: PostgresEnv,
+) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation))
     await vanish(postgres_env, evaluation)

@@ -13,6 +13,7 @@ import pytest
 from deploy.local.processes.process import workspace
 from deploy.local.services import postgres as installation
 from deploy.local.services.postgres import Postgres, postgres
+from tests.support.shared_memory import made_by, shared_memory
 from tests.support.waiting import until
 
 
@@ -110,17 +111,6 @@ async def test_a_start_that_is_called_off_half_way_leaves_no_shared_memory(step:
         starting.cancel()
         await asyncio.wait({starting})
     assert not segments & shared_memory()
-
-
-def shared_memory() -> set[str]:
-    """The ids of all segments on this machine."""
-    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
-
-
-def made_by(processes: list[psutil.Process]) -> set[str]:
-    pids = {str(process.pid) for process in processes}
-    lines = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
-    return {line[1] for line in lines if line[4] in pids}
 
 
 async def test_programs_that_another_account_cannot_reach_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.deploy.local.test_postgres import shared_memory
+from tests.support.shared_memory import shared_memory
 from tests.support.stacks import chosen_stack
 from tests.support.waiting import until
 

@@ -76,7 +76,7 @@ async def test_an_empty_folder_is_done() -> None:
         ({"bucket": None}, "no_artifacts_location"),
     ],
 )
-async def test_where_it_is_not_safe_nothing_is_asked_of_the_store(changes: dict[str, Any], code: str) -> None:
+async def test_an_unsafe_prefix_causes_no_call_to_the_store(changes: dict[str, Any], code: str) -> None:
     artifacts = some()
     before = dict(artifacts.stored)
     outcome = await cleaned(row(**changes), artifacts)
@@ -103,7 +103,7 @@ async def test_it_lists_again_until_nothing_is_left() -> None:
     assert outcome.report.deleted_count == 3
 
 
-async def test_denied_objects_end_in_partial_and_are_said() -> None:
+async def test_denied_objects_end_as_partial_and_are_reported() -> None:
     artifacts = some()
     artifacts.denied = {f"{PREFIX}out/1": "access_denied"}
     outcome = await cleaned(row(), artifacts)
@@ -115,7 +115,7 @@ async def test_denied_objects_end_in_partial_and_are_said() -> None:
     assert outcome.report.deleted_count == 2
 
 
-async def test_a_denied_list_ends_in_partial_and_is_said() -> None:
+async def test_a_denied_list_ends_as_partial_and_is_reported() -> None:
     artifacts = some()
     artifacts.faults = {"objects": [Refusal("access_denied", "no")]}
     outcome = await cleaned(row(), artifacts)
@@ -133,7 +133,7 @@ async def test_objects_that_stay_busy_are_tried_again_later() -> None:
 
 
 @pytest.mark.parametrize("verb", ["objects", "delete", "uploads"])
-async def test_a_store_that_is_away_is_tried_again_later(verb: str) -> None:
+async def test_an_unreachable_store_is_tried_again_later(verb: str) -> None:
     artifacts = some()
     artifacts.faults = {verb: [TemporaryError("unreachable", "away")]}
     outcome = await cleaned(row(errors=1000), artifacts)
@@ -142,7 +142,7 @@ async def test_a_store_that_is_away_is_tried_again_later(verb: str) -> None:
     assert 0 < outcome.retry_in <= 300
 
 
-async def test_counts_go_on_from_earlier_attempts() -> None:
+async def test_counts_continue_those_of_earlier_attempts() -> None:
     report = CleanupReport(deleted_count=10, deleted_bytes=100, aborted_uploads=2, failed_codes={"unreachable": 1})
     outcome = await cleaned(row(report=report), some())
     assert outcome.report.deleted_count == 13
@@ -153,7 +153,7 @@ async def test_counts_go_on_from_earlier_attempts() -> None:
 
 async def test_uploads_of_the_folder_are_aborted_and_no_others() -> None:
     artifacts = some()
-    artifacts.uploads_under_way = [
+    artifacts.open_uploads = [
         Upload(key=f"{PREFIX}big", upload_id="1"),
         Upload(key=NEIGHBOUR, upload_id="2"),
         Upload(key=REQUEST, upload_id="3"),
@@ -167,9 +167,9 @@ async def test_uploads_of_the_folder_are_aborted_and_no_others() -> None:
     "fault", [Refusal("access_denied", "no"), TemporaryError("not_implemented", "a store without uploads")]
 )
 @pytest.mark.parametrize("verb", ["uploads", "abort"])
-async def test_where_uploads_may_not_be_seen_or_ended_the_objects_go_all_the_same(verb: str, fault: Exception) -> None:
+async def test_objects_are_deleted_even_if_uploads_may_not_be_listed_or_aborted(verb: str, fault: Exception) -> None:
     artifacts = some()
-    artifacts.uploads_under_way = [Upload(key=f"{PREFIX}big", upload_id="1")]
+    artifacts.open_uploads = [Upload(key=f"{PREFIX}big", upload_id="1")]
     artifacts.faults = {verb: [fault]}
     outcome = await cleaned(row(), artifacts)
     assert isinstance(outcome, Cleaned)
@@ -178,7 +178,7 @@ async def test_where_uploads_may_not_be_seen_or_ended_the_objects_go_all_the_sam
     assert list(outcome.report.failed_codes) == [f"uploads_{fault.code}"]  # type: ignore[attr-defined]
 
 
-async def test_versions_that_stay_are_counted_without_the_request_files_own() -> None:
+async def test_remaining_versions_are_counted_without_those_of_the_request_file() -> None:
     artifacts = some()
     artifacts.versions = [f"{PREFIX}out/1", f"{PREFIX}out/1", REQUEST]
     outcome = await cleaned(row(), artifacts)
@@ -193,7 +193,7 @@ async def test_versions_that_cannot_be_counted_are_unknown_and_not_none() -> Non
     assert isinstance(outcome, Cleaned)
 
 
-async def test_nothing_is_deleted_once_the_lease_is_used_up_and_the_work_goes_on_at_once() -> None:
+async def test_nothing_is_deleted_after_the_lease_is_used_up_and_the_next_attempt_starts_at_once() -> None:
     artifacts = some()
     outcome = await cleaned(row(deadline=time.monotonic()), artifacts)
     assert isinstance(outcome, RetryCleanup)
@@ -201,7 +201,7 @@ async def test_nothing_is_deleted_once_the_lease_is_used_up_and_the_work_goes_on
     assert artifacts.deletes == []
 
 
-async def test_past_its_deadline_an_outage_ends_in_partial_and_is_said() -> None:
+async def test_an_outage_past_the_deadline_ends_as_partial_and_is_reported() -> None:
     artifacts = some()
     artifacts.faults = {"objects": [TemporaryError("unreachable", "away")]}
     outcome = await cleaned(row(deadline_at=NOW), artifacts)
@@ -210,7 +210,7 @@ async def test_past_its_deadline_an_outage_ends_in_partial_and_is_said() -> None
     assert outcome.report.failed_codes == {"deadline": 1, "unreachable": 1}
 
 
-async def test_a_key_that_wanders_is_kept_and_said() -> None:
+async def test_a_key_with_dot_segments_is_kept_and_reported() -> None:
     artifacts = MemoryArtifacts({f"{PREFIX}../{UUID(int=9)}/x": 1})
     outcome = await cleaned(row(), artifacts)
     assert isinstance(outcome, Cleaned)
@@ -219,7 +219,7 @@ async def test_a_key_that_wanders_is_kept_and_said() -> None:
     assert outcome.report.failed_codes == {"unsafe_key": 1}
 
 
-async def test_a_report_does_not_grow_with_what_is_left() -> None:
+async def test_a_report_does_not_grow_with_the_number_of_objects_left() -> None:
     artifacts = some(5000)
     artifacts.denied = dict.fromkeys(artifacts.stored, "access_denied")
     outcome = await cleaned(row(), artifacts)
@@ -228,6 +228,6 @@ async def test_a_report_does_not_grow_with_what_is_left() -> None:
     assert outcome.report.failed_codes == {"access_denied": 5000}
 
 
-def test_pauses_grow_to_a_cap_and_never_undercut_what_was_asked() -> None:
+def test_pauses_grow_to_a_cap_and_are_never_shorter_than_retry_after() -> None:
     assert max(retry_pause(1000) for _ in range(100)) <= 300
     assert min(retry_pause(0, retry_after=9.0) for _ in range(100)) >= 9.0

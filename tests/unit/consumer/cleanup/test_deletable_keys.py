@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, territory
+from evaluation_cancel.consumer.cleanup.deletable_keys import DeletablePrefix, deletable_prefix
 
 EVALUATION = UUID("0197c0de-0000-7000-8000-000000000001")
 PREFIX = f"evals/{EVALUATION}/"
@@ -20,7 +20,7 @@ segments = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0"), min
 
 
 def land(prefix: str | None = PREFIX, request_key: str | None = REQUEST, bucket: str | None = "b") -> DeletablePrefix:
-    found = territory(EVALUATION, bucket=bucket, prefix=prefix, request_key=request_key)
+    found = deletable_prefix(EVALUATION, bucket=bucket, prefix=prefix, request_key=request_key)
     assert isinstance(found, DeletablePrefix), found
     return found
 
@@ -30,13 +30,13 @@ def test_an_object_in_the_folder_may_go() -> None:
 
 
 @pytest.mark.parametrize("request_key", [None, ""])
-def test_without_a_known_request_file_nothing_may_go(request_key: str | None) -> None:
-    assert territory(EVALUATION, bucket="b", prefix=PREFIX, request_key=request_key) == "no_request_key"
+def test_without_a_known_request_file_nothing_may_be_deleted(request_key: str | None) -> None:
+    assert deletable_prefix(EVALUATION, bucket="b", prefix=PREFIX, request_key=request_key) == "no_request_key"
 
 
 @pytest.mark.parametrize(("bucket", "prefix"), [(None, PREFIX), ("", PREFIX), ("b", None), ("b", "")])
-def test_without_a_place_nothing_may_go(bucket: str | None, prefix: str | None) -> None:
-    assert territory(EVALUATION, bucket=bucket, prefix=prefix, request_key=REQUEST) == "no_artifacts_location"
+def test_without_a_bucket_or_prefix_nothing_may_be_deleted(bucket: str | None, prefix: str | None) -> None:
+    assert deletable_prefix(EVALUATION, bucket=bucket, prefix=prefix, request_key=REQUEST) == "no_artifacts_location"
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_without_a_place_nothing_may_go(bucket: str | None, prefix: str | None) 
     ],
 )
 def test_a_prefix_that_is_not_the_evaluations_own_folder_is_unsafe(prefix: str) -> None:
-    assert territory(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST) == "unsafe_prefix"
+    assert deletable_prefix(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST) == "unsafe_prefix"
 
 
 @given(st.uuids(), st.lists(segments, max_size=3))
 def test_no_prefix_of_another_evaluation_is_ever_safe(other: UUID, root: list[str]) -> None:
     prefix = "/".join([*root, str(other), ""])
-    found = territory(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST)
+    found = deletable_prefix(EVALUATION, bucket="b", prefix=prefix, request_key=REQUEST)
     assert found == "unsafe_prefix" or other == EVALUATION
 
 
@@ -91,7 +91,7 @@ def test_plain_keys_in_the_folder_may_go_whatever_they_are_named(rest: list[str]
 
 
 @given(st.lists(st.sampled_from(["..", ".", "a", "a\\..", "..\\b"]), min_size=1, max_size=5))
-def test_a_key_that_wanders_is_kept(rest: list[str]) -> None:
+def test_a_key_with_dot_segments_is_kept(rest: list[str]) -> None:
     why = land().why_kept(PREFIX + "/".join(rest))
     assert (why == "unsafe_key") == any(part != "a" for part in rest)
 
@@ -106,7 +106,7 @@ def test_a_key_that_wanders_is_kept(rest: list[str]) -> None:
         "/request.json",
     ],
 )
-def test_the_request_file_is_kept_however_its_key_was_written_down(written: str) -> None:
+def test_the_request_file_is_kept_in_every_notation_of_its_key(written: str) -> None:
     assert land(request_key=written).why_kept(REQUEST) == "request_file"
 
 

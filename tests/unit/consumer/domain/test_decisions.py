@@ -14,7 +14,7 @@ from evaluation_cancel.consumer.domain.decisions import (
     EvaluationSeen,
     Joined,
     Rejected,
-    decide,
+    decide_command,
 )
 from tests.support.consumer.commands import NOW
 
@@ -35,52 +35,52 @@ def seen(status: str = "running", *, team: str = "blue", fence: UUID | None = No
 
 @pytest.mark.parametrize("status", ["created", "starting", "running"])
 def test_an_evaluation_that_is_not_final_is_cancelled(status: str) -> None:
-    assert decide(MINE, seen(status), NOW) == Accepted()
+    assert decide_command(MINE, seen(status), NOW) == Accepted()
 
 
 @pytest.mark.parametrize("status", ["created", "starting", "running"])
 def test_a_command_joins_the_cancellation_that_is_under_way(status: str) -> None:
-    assert decide(MINE, seen(status, fence=OPEN), NOW) == Joined(cancellation_id=OPEN)
+    assert decide_command(MINE, seen(status, fence=OPEN), NOW) == Joined(cancellation_id=OPEN)
 
 
 def test_there_is_nothing_to_cancel_where_there_is_no_evaluation() -> None:
-    assert decide(MINE, None, NOW) == Rejected(code="not_found")
+    assert decide_command(MINE, None, NOW) == Rejected(code="not_found")
 
 
 @pytest.mark.parametrize("status", ["created", "running", "succeeded", "cancelled"])
-def test_who_is_of_another_team_learns_nothing_whatever_the_status(status: str) -> None:
-    assert decide(MINE, seen(status, team="red"), NOW) == Rejected(code="forbidden")
+def test_a_requester_of_another_team_learns_nothing_in_any_status(status: str) -> None:
+    assert decide_command(MINE, seen(status, team="red"), NOW) == Rejected(code="forbidden")
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
-def test_what_has_completed_cannot_be_cancelled_and_says_when(status: str) -> None:
+def test_a_completed_evaluation_is_not_cancelled_and_the_rejection_says_when_it_ended(status: str) -> None:
     expected = Rejected(code="already_completed", status=status, ended_at=NOW)
-    assert decide(MINE, seen(status), NOW) == expected
+    assert decide_command(MINE, seen(status), NOW) == expected
 
 
-def test_what_was_cancelled_says_by_which_cancellation() -> None:
+def test_a_cancelled_evaluation_names_its_cancellation() -> None:
     expected = Rejected(code="already_cancelled", status="cancelled", ended_at=NOW, cancellation_id=ENDED_BY)
-    assert decide(MINE, seen("cancelled"), NOW) == expected
+    assert decide_command(MINE, seen("cancelled"), NOW) == expected
 
 
-def test_a_command_that_came_too_late_is_dead_whatever_the_status() -> None:
+def test_an_expired_command_is_rejected_in_any_status() -> None:
     late = Asked(team_ids=frozenset({"blue"}), expires_at=NOW)
     for status in ("running", "succeeded", "cancelled"):
-        assert decide(late, seen(status), NOW) == Rejected(code="expired")
+        assert decide_command(late, seen(status), NOW) == Rejected(code="expired")
 
 
 def test_a_command_is_alive_until_the_moment_it_expires() -> None:
     in_time = Asked(team_ids=frozenset({"blue"}), expires_at=NOW + timedelta(microseconds=1))
-    assert decide(in_time, seen(), NOW) == Accepted()
+    assert decide_command(in_time, seen(), NOW) == Accepted()
 
 
-def test_a_stranger_is_not_told_that_the_command_expired() -> None:
+def test_a_requester_of_another_team_does_not_learn_that_the_command_expired() -> None:
     late = Asked(team_ids=frozenset({"red"}), expires_at=NOW - timedelta(days=1))
-    assert decide(late, seen(), NOW) == Rejected(code="forbidden")
+    assert decide_command(late, seen(), NOW) == Rejected(code="forbidden")
 
 
 def test_a_source_trusted_with_every_team_cancels_for_any() -> None:
-    assert decide(Asked(team_ids=frozenset(), every_team=True), seen(team="red"), NOW) == Accepted()
+    assert decide_command(Asked(team_ids=frozenset(), every_team=True), seen(team="red"), NOW) == Accepted()
 
 
 statuses = st.sampled_from(["created", "starting", "running", "succeeded", "failed", "cancelled"])
@@ -93,10 +93,10 @@ teams = st.sampled_from(["blue", "red", ""])
     ),
     evaluation=st.none() | st.builds(seen, statuses, team=teams, fence=st.none() | st.just(OPEN)),
 )
-def test_only_one_who_may_ever_learns_anything_and_only_an_open_evaluation_is_ever_cancelled(
+def test_only_a_requester_with_access_learns_anything_and_only_an_open_evaluation_is_cancelled(
     asked: Asked, evaluation: EvaluationSeen | None
 ) -> None:
-    decision = decide(asked, evaluation, NOW)
+    decision = decide_command(asked, evaluation, NOW)
     may = evaluation is not None and (asked.every_team or evaluation.team_id in asked.team_ids)
     if not may:
         assert isinstance(decision, Rejected)

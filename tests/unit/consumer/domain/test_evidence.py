@@ -22,12 +22,12 @@ evidences = st.builds(
 
 
 @given(evidences)
-def test_evidence_survives_its_way_through_postgres(evidence: TeardownEvidence) -> None:
+def test_evidence_is_loaded_as_it_was_dumped(evidence: TeardownEvidence) -> None:
     assert load_evidence(dump_evidence(evidence)) == evidence
 
 
 @given(evidences)
-def test_what_is_published_counts_every_pod_and_lists_only_those_seen_gone(evidence: TeardownEvidence) -> None:
+def test_published_evidence_counts_every_pod_and_lists_only_those_that_are_gone(evidence: TeardownEvidence) -> None:
     published = published_evidence(evidence)
     assert published.pod_count >= len(evidence.pods)
     assert len(published.pods) == sum(pod.gone_at is not None for pod in evidence.pods)
@@ -40,5 +40,5 @@ def test_a_thousand_pods_are_counted_and_a_hundred_listed() -> None:
     assert (len(published.pods), published.pod_count) == (100, 1000)
 
 
-def test_a_row_without_evidence_has_seen_nothing() -> None:
+def test_a_row_without_evidence_loads_as_empty_evidence() -> None:
     assert load_evidence(None) == TeardownEvidence()

@@ -9,5 +9,5 @@ names = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(st.lists(st.tuples(names, st.binary())))
-def test_headers_come_out_as_they_went_in_whatever_their_bytes(headers: list[tuple[str, bytes]]) -> None:
+def test_headers_with_any_bytes_are_unpacked_unchanged(headers: list[tuple[str, bytes]]) -> None:
     assert unpack_headers(pack_headers(headers)) == headers

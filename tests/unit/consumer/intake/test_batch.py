@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_cancel.consumer.domain.commands import ReceivedCommand
+from evaluation_cancel.consumer.domain.commands import CommandKey, KnownCommand, ReceivedCommand
 from evaluation_cancel.consumer.domain.decisions import EvaluationSeen
 from evaluation_cancel.consumer.intake.batch import LOCKED, DecisionBatch
 from evaluation_cancel.schemas.events import event_id
@@ -20,38 +21,39 @@ def running(team: str = "blue") -> EvaluationSeen:
 
 def decided(commands: list[ReceivedCommand], seen: dict[UUID, EvaluationSeen]) -> DecisionBatch:
     batch = DecisionBatch(EVENTS, NOW)
-    batch.decide(batch.first_seen(commands, {}), seen)
+    batch.plan(batch.new_commands(commands, {}), seen)
     return batch
 
 
-def recorded(earlier: ReceivedCommand, **changes: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    row = {
-        "meaning": earlier.meaning,
-        "decision": "accepted",
-        "topic": earlier.topic,
-        "partition": earlier.partition,
-        "offset": earlier.offset,
-        "opening_source": earlier.source,
-        "opening_id": earlier.id,
-    }
-    return {earlier.key: {**row, **changes}}
+def recorded(earlier: ReceivedCommand, **changes: Any) -> dict[CommandKey, KnownCommand]:
+    known = KnownCommand(
+        source=earlier.source,
+        id=earlier.id,
+        fingerprint=earlier.fingerprint,
+        topic=earlier.topic,
+        partition=earlier.partition,
+        offset=earlier.offset,
+        opening_source=earlier.source,
+        opening_id=earlier.id,
+    )
+    return {earlier.key: replace(known, **changes)}
 
 
 def test_the_first_command_of_a_batch_opens_and_the_next_ones_join() -> None:
     evaluation = uuid4()
     commands = [command(evaluation), command(evaluation, cleanup=True), command(evaluation)]
     batch = decided(commands, {evaluation: running()})
-    assert [row.decision for row in batch.rows] == ["accepted", "joined", "joined"]
+    assert [row.decision for row in batch.inbox_rows] == ["accepted", "joined", "joined"]
     [opening] = batch.openings
     assert batch.joined == {opening.id: (2, True)}
-    assert {row.cancellation_id for row in batch.rows} == {opening.id}
+    assert {row.cancellation_id for row in batch.inbox_rows} == {opening.id}
     assert [m.type for m in batch.messages] == ["EvaluationCancelAccepted"]
 
 
-def test_what_a_decision_saw_is_kept_beside_it() -> None:
+def test_a_decision_is_recorded_with_the_facts_behind_it() -> None:
     evaluation = uuid4()
     batch = decided([command(evaluation), command(evaluation)], {evaluation: running()})
-    first, second = batch.rows
+    first, second = batch.inbox_rows
     assert (first.team_seen, first.status_seen, first.fence_seen) == ("blue", "running", None)
     assert second.fence_seen == batch.openings[0].id
 
@@ -59,7 +61,7 @@ def test_what_a_decision_saw_is_kept_beside_it() -> None:
 def test_a_locked_evaluation_leaves_its_commands_undecided_and_without_events() -> None:
     locked, free = uuid4(), uuid4()
     batch = decided([command(locked), command(free)], {locked: LOCKED, free: running()})
-    assert [row.decision for row in batch.rows] == [None, "accepted"]
+    assert [row.decision for row in batch.inbox_rows] == [None, "accepted"]
     assert [m.evaluation_id for m in batch.messages] == [free]
 
 
@@ -75,43 +77,43 @@ def test_a_duplicate_asks_for_the_events_of_the_cancellation_it_led_to() -> None
     earlier = command(id="c-1")
     again = command(earlier.evaluation_id, id="c-1")
     batch = DecisionBatch(EVENTS, NOW)
-    assert batch.first_seen([again], recorded(earlier, opening_id="c-0")) == []
-    assert (earlier.evaluation_id, event_id(earlier.source, "c-0", "EvaluationCancelled")) in batch.again
+    assert batch.new_commands([again], recorded(earlier, opening_id="c-0")) == []
+    assert (earlier.evaluation_id, event_id(earlier.source, "c-0", "EvaluationCancelled")) in batch.republished
     assert batch.counts == {"duplicate": 1}
 
 
 def test_a_record_that_kafka_delivers_again_asks_for_nothing() -> None:
     earlier = command()
     batch = DecisionBatch(EVENTS, NOW)
-    assert batch.first_seen([earlier], recorded(earlier)) == []
-    assert (batch.again, batch.messages) == ([], [])
+    assert batch.new_commands([earlier], recorded(earlier)) == []
+    assert (batch.republished, batch.messages) == ([], [])
     assert batch.counts == {"redelivered": 1}
 
 
-def test_an_id_used_for_another_meaning_is_a_dead_letter() -> None:
+def test_an_id_used_for_a_different_command_is_a_dead_letter() -> None:
     earlier = command(id="c-1", reason="too slow")
     other = command(earlier.evaluation_id, id="c-1", reason="too dear")
     batch = DecisionBatch(EVENTS, NOW)
-    assert batch.first_seen([other], recorded(earlier)) == []
+    assert batch.new_commands([other], recorded(earlier)) == []
     [letter] = batch.messages
     assert letter.topic == "dlq"
     assert ("dlq_code", b"id_reused") in letter.headers
     assert letter.value == other.record.value if other.record else False
 
 
-def test_the_same_holds_for_two_commands_of_one_batch() -> None:
+def test_an_id_used_twice_in_one_batch_is_a_duplicate_or_a_dead_letter() -> None:
     first = command(id="c-1")
     same = command(first.evaluation_id, id="c-1")
     other = command(first.evaluation_id, id="c-1", actor="eve")
     batch = DecisionBatch(EVENTS, NOW)
-    assert batch.first_seen([first, same, other], {}) == [first]
+    assert batch.new_commands([first, same, other], {}) == [first]
     assert batch.counts == {"duplicate": 1, "id_reused": 1}
 
 
-def test_teams_are_no_part_of_a_meaning_since_a_new_token_may_list_them_otherwise() -> None:
+def test_teams_are_not_part_of_the_fingerprint_because_a_new_token_may_list_others() -> None:
     first = command(id="c-1", team="blue")
     again = command(first.evaluation_id, id="c-1", team="green")
-    assert first.meaning == again.meaning
+    assert first.fingerprint == again.fingerprint
 
 
 evaluations = st.sampled_from([uuid4() for _ in range(3)])
@@ -132,7 +134,7 @@ def test_every_command_of_any_batch_gets_exactly_one_answer(
     }
     batch = decided(commands, dict(seen))
     assert sum(batch.counts.values()) == len(commands)
-    assert len({row.command.key for row in batch.rows}) == len(batch.rows)
+    assert len({row.command.key for row in batch.inbox_rows}) == len(batch.inbox_rows)
     opened = Counter(o.evaluation_id for o in batch.openings)
     assert all(count == 1 and seen[evaluation].status == "running" for evaluation, count in opened.items())
-    assert len(batch.openings) == sum(row.decision == "accepted" for row in batch.rows)
+    assert len(batch.openings) == sum(row.decision == "accepted" for row in batch.inbox_rows)

@@ -1,4 +1,4 @@
-"""What the watch remembers, and when it says that something ended."""
+"""The memory of the watch, and when it reports an end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVALUATION = UUID(int=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_the_end_is_told_when_the_last_of_job_and_pods_is_gone() -> None:
+def test_the_end_is_reported_when_the_job_and_all_its_pods_are_gone() -> None:
     seen = WatchCache()
     seen.job_seen("job", EVALUATION)
     seen.pod_seen("job", "pod-1", "a", EVALUATION)
@@ -24,13 +24,13 @@ def test_the_end_is_told_when_the_last_of_job_and_pods_is_gone() -> None:
     assert seen.pod_gone("job", "pod-2") == EVALUATION
 
 
-def test_a_job_without_pods_is_over_with_itself() -> None:
+def test_a_job_without_pods_ends_when_it_is_gone() -> None:
     seen = WatchCache()
     seen.job_seen("job", EVALUATION)
     assert seen.job_gone("job") == EVALUATION
 
 
-def test_a_pod_seen_only_after_its_job_went_is_waited_for() -> None:
+def test_a_pod_seen_after_its_job_was_gone_delays_the_end() -> None:
     seen = WatchCache()
     seen.job_seen("job", EVALUATION)
     assert seen.job_gone("job") == EVALUATION
@@ -38,13 +38,13 @@ def test_a_pod_seen_only_after_its_job_went_is_waited_for() -> None:
     assert seen.pod_gone("job", "pod-1") == EVALUATION
 
 
-def test_what_was_never_seen_cannot_end() -> None:
+def test_a_job_that_was_never_seen_cannot_end() -> None:
     seen = WatchCache()
     assert seen.job_gone("job") is None
     assert seen.pod_gone("job", "pod") is None
 
 
-def test_pods_keep_when_they_were_first_seen_and_when_they_went() -> None:
+def test_pods_keep_the_times_of_their_first_sight_and_of_their_end() -> None:
     moment = START
     seen = WatchCache(now=lambda: moment)
     seen.pod_seen("job", "pod-1", "a", EVALUATION)
@@ -55,7 +55,7 @@ def test_pods_keep_when_they_were_first_seen_and_when_they_went() -> None:
     assert (pod.first_seen_at, pod.gone_at) == (START, moment)
 
 
-def test_memory_of_what_ended_is_bounded_and_of_what_lives_is_not() -> None:
+def test_the_memory_of_ended_jobs_is_bounded_and_that_of_live_ones_is_not() -> None:
     seen = WatchCache(kept_ended=10)
     seen.job_seen("alive", EVALUATION)
     seen.pod_seen("alive", "pod", "p", EVALUATION)
@@ -70,19 +70,19 @@ def test_memory_of_what_ended_is_bounded_and_of_what_lives_is_not() -> None:
 
 
 EVENTS = st.permutations(["job+", "job-", "a+", "a-", "b+", "b-"]).filter(
-    lambda order: all(order.index(f"{what}+") < order.index(f"{what}-") for what in ("job", "a", "b"))
+    lambda order: all(order.index(f"{name}+") < order.index(f"{name}-") for name in ("job", "a", "b"))
 )
 
 
 @given(EVENTS)
-def test_in_whatever_order_two_streams_are_heard_the_very_last_event_tells_the_end(order: list[str]) -> None:
+def test_in_any_order_of_two_streams_the_last_event_reports_the_end(order: list[str]) -> None:
     seen = WatchCache()
-    told: list[bool] = []
+    reported: list[bool] = []
     for event in order:
-        what, sign = event[:-1], event[-1]
-        if what == "job":
+        name, sign = event[:-1], event[-1]
+        if name == "job":
             ended = seen.job_seen("job", EVALUATION) if sign == "+" else seen.job_gone("job")
         else:
-            ended = seen.pod_seen("job", what, what, EVALUATION) if sign == "+" else seen.pod_gone("job", what)
-        told.append(ended == EVALUATION)
-    assert told[-1]
+            ended = seen.pod_seen("job", name, name, EVALUATION) if sign == "+" else seen.pod_gone("job", name)
+        reported.append(ended == EVALUATION)
+    assert reported[-1]

@@ -30,7 +30,7 @@ async def test_an_evaluation_without_a_cluster_has_no_job_to_stop() -> None:
 
 
 @pytest.mark.parametrize("status", ["starting", "running"])
-async def test_one_that_had_begun_without_naming_a_cluster_is_never_said_to_be_gone(status: str) -> None:
+async def test_a_started_evaluation_without_a_cluster_is_never_reported_as_gone(status: str) -> None:
     outcome = await attempted(row(status_before=status, cluster=None), MemoryJobs())
     assert isinstance(outcome, Retry)
     assert (outcome.code, outcome.refused) == ("incomplete_job_reference", False)
@@ -96,7 +96,7 @@ async def test_another_uid_under_the_name_is_never_touched_and_means_ours_is_gon
     assert "delete" not in jobs.verbs
 
 
-async def test_a_job_replaced_between_look_and_delete_is_not_touched() -> None:
+async def test_a_job_replaced_between_read_and_delete_is_not_touched() -> None:
     jobs = MemoryJobs(job(EVALUATION))
     jobs.fail("delete", lambda: jobs.jobs.update(job=job(EVALUATION, uid="uid-2")))
     outcome = await attempted(row(), jobs)
@@ -111,7 +111,7 @@ async def test_a_delete_under_way_is_not_repeated() -> None:
     assert jobs.verbs.count("delete") == 1
 
 
-async def test_a_job_left_by_another_finalizer_is_not_asked_again() -> None:
+async def test_a_job_kept_by_another_finalizer_is_not_deleted_again() -> None:
     jobs = MemoryJobs(job(EVALUATION, deletion_requested_at=NOW, finalizers=("example.com/hold",)))
     outcome = await attempted(row(intent_at=NOW), jobs)
     assert "delete" not in jobs.verbs

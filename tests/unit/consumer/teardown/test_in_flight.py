@@ -10,7 +10,7 @@ from uuid import UUID
 
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome, StillStopping
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from tests.support.consumer.loops import LIMITS, Gated, running, stored, theirs
+from tests.support.consumer.loops import LIMITS, Gated, job_of, running, stored
 from tests.support.fakes.cancellations import MemoryCancellations, Stored
 from tests.support.fakes.jobs import MemoryJobs, job
 from tests.support.waiting import until
@@ -19,7 +19,7 @@ from tests.support.waiting import until
 async def test_an_end_heard_of_during_an_attempt_is_looked_at_again_at_once() -> None:
     row = stored()
     store = MemoryCancellations(row)
-    jobs = Gated(theirs(row), lingers=True)
+    jobs = Gated(job_of(row), lingers=True)
     async with running(store, jobs) as loop:
         await until(lambda: jobs.waiting == 1, "it is being looked at")
         loop.on_change(row.evaluation_id, "ended")
@@ -27,13 +27,13 @@ async def test_an_end_heard_of_during_an_attempt_is_looked_at_again_at_once() ->
         jobs.gate.set()
         await until(lambda: row.attempt >= 2, "it was looked at again")
     assert isinstance(row.history[0], StillStopping)
-    assert row.history[0].look_again_in == 0
+    assert row.history[0].poll_again_in == 0
 
 
 async def test_an_end_heard_of_while_the_outcome_is_being_written_is_not_lost() -> None:
     row = stored()
     store = _SlowFinish(row)
-    jobs = MemoryJobs(theirs(row), lingers=True)
+    jobs = MemoryJobs(job_of(row), lingers=True)
     async with running(store, jobs) as loop:
         await store.reached.wait()
         jobs.jobs.clear()
@@ -45,7 +45,7 @@ async def test_an_end_heard_of_while_the_outcome_is_being_written_is_not_lost() 
 async def test_an_end_heard_of_while_the_row_waits_wakes_it() -> None:
     row = stored()
     store = MemoryCancellations(row)
-    jobs = MemoryJobs(theirs(row), lingers=True)
+    jobs = MemoryJobs(job_of(row), lingers=True)
     async with running(store, jobs) as loop:
         await until(lambda: bool(row.history), "the delete was sent")
         jobs.jobs.clear()
@@ -56,7 +56,7 @@ async def test_an_end_heard_of_while_the_row_waits_wakes_it() -> None:
 async def test_a_job_that_appears_wakes_only_those_who_wait_for_one() -> None:
     waiting, other = stored(1, job_uid=None), stored(2)
     store = MemoryCancellations(waiting, other)
-    jobs = MemoryJobs(theirs(other), lingers=True)
+    jobs = MemoryJobs(job_of(other), lingers=True)
     async with running(store, jobs) as loop:
         await until(lambda: bool(waiting.history and other.history), "both wait")
         loop.on_change(other.evaluation_id, "appeared")
@@ -69,7 +69,7 @@ async def test_a_job_that_appears_wakes_only_those_who_wait_for_one() -> None:
 async def test_nothing_is_deleted_while_intents_cannot_be_recorded() -> None:
     row = stored()
     store = _NoIntents(row)
-    jobs = MemoryJobs(theirs(row))
+    jobs = MemoryJobs(job_of(row))
     async with running(store, jobs, limits=replace(LIMITS, lease=timedelta(seconds=60))):
         await until(lambda: bool(row.history), "it was put back")
     assert "delete" not in jobs.verbs

@@ -13,7 +13,7 @@ from evaluation_cancel.consumer.domain.cancellations import Failed, Gone, Outcom
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
-from tests.support.consumer.loops import LIMITS, RULES, Gated, running, stored, theirs
+from tests.support.consumer.loops import LIMITS, RULES, Gated, job_of, running, stored
 from tests.support.fakes.cancellations import Flaky, MemoryCancellations
 from tests.support.fakes.jobs import MemoryJobs, job
 from tests.support.waiting import until
@@ -40,7 +40,7 @@ async def test_no_more_calls_are_in_flight_than_allowed() -> None:
 async def test_a_row_whose_lease_ran_out_in_the_queue_is_not_begun() -> None:
     row = stored()
     store = MemoryCancellations(row)
-    jobs = MemoryJobs(theirs(row))
+    jobs = MemoryJobs(job_of(row))
     async with running(store, jobs, limits=replace(LIMITS, lease=timedelta(seconds=-1))):
         await until(lambda: row.attempt >= 3, "it was claimed again and again")
     assert jobs.calls == []
@@ -87,7 +87,7 @@ async def test_an_idle_loop_is_nudged_awake() -> None:
 async def test_with_store_and_cluster_both_failing_every_row_ends_and_none_fails(seed: int) -> None:
     rows = [stored(n) for n in range(30)]
     store = MemoryCancellations(*rows)
-    jobs = MemoryJobs(*(theirs(row) for row in rows))
+    jobs = MemoryJobs(*(job_of(row) for row in rows))
     for verb in ("get", "delete", "pods"):
         jobs.fail(verb, *(TemporaryError("connection_lost", "cut", outcome_unknown=True) for _ in range(10)))
     rules = TeardownRules(

@@ -13,7 +13,7 @@ from tests.support.consumer.attempts import A_POD, EVALUATION, NOW, attempted, r
 from tests.support.fakes.jobs import MemoryJobs, job
 
 
-async def test_pods_of_a_selector_of_its_own_are_looked_for_though_the_first_look_at_the_job_failed() -> None:
+async def test_pods_of_a_job_with_its_own_selector_are_listed_although_the_first_read_of_the_job_failed() -> None:
     jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [A_POD]})
     jobs.fail("get", TemporaryError("timeout", "no answer"))
     first = await attempted(row(), jobs)
@@ -50,14 +50,14 @@ async def test_pods_that_the_watch_saw_go_are_in_the_evidence() -> None:
     assert outcome.evidence.pod_count == 1
 
 
-async def test_without_a_watch_the_pods_of_a_stuck_job_are_asked_for_once() -> None:
+async def test_without_a_watch_the_pods_of_a_stuck_job_are_listed_once() -> None:
     dying = job(EVALUATION, deletion_requested_at=NOW, finalizers=("foregroundDeletion",))
     jobs = MemoryJobs(dying, pods={pods_of_job("uid-1"): [A_POD]})
-    early = await attempted(row(intent_at=NOW, looks=1), jobs)
+    early = await attempted(row(intent_at=NOW, polls=1), jobs)
     assert early.evidence.pods == ()
-    later = await attempted(row(intent_at=NOW, looks=2), jobs)
+    later = await attempted(row(intent_at=NOW, polls=2), jobs)
     assert [pod.name for pod in later.evidence.pods] == ["job-abc"]
-    await attempted(row(intent_at=NOW, looks=3, evidence=later.evidence), jobs)
+    await attempted(row(intent_at=NOW, polls=3, evidence=later.evidence), jobs)
     assert jobs.verbs.count("pods") == 1
 
 

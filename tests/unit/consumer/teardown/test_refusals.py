@@ -14,7 +14,7 @@ from tests.support.fakes.jobs import MemoryJobs, job
 
 
 @pytest.mark.parametrize("verb", ["get", "delete", "pods"])
-async def test_a_refusal_is_first_borne_with(verb: str) -> None:
+async def test_a_first_refusal_is_tried_again(verb: str) -> None:
     jobs = MemoryJobs() if verb == "pods" else MemoryJobs(job(EVALUATION))
     jobs.fail(verb, Refusal("rbac_denied", "no"))
     outcome = await attempted(row(), jobs)
@@ -62,19 +62,19 @@ async def test_no_outage_ever_fails_a_cancellation(verb: str, code: str) -> None
     assert outcome.retry_in <= RULES.backoff_cap
 
 
-async def test_a_row_without_the_name_of_its_job_is_told_and_tried_again() -> None:
+async def test_a_row_without_the_name_of_its_job_is_reported_and_tried_again() -> None:
     outcome = await attempted(row(job_name=None), MemoryJobs())
     assert isinstance(outcome, Retry)
     assert outcome.code == "incomplete_job_reference"
 
 
-async def test_looks_grow_rarer_over_the_first_minute() -> None:
+async def test_polls_become_rarer_over_the_first_minute() -> None:
     pauses = []
     for seconds in (0, 20, 60, 3600):
         dying = job(EVALUATION, deletion_requested_at=NOW, finalizers=("foregroundDeletion",))
         outcome = await attempted(row(intent_at=NOW - timedelta(seconds=seconds)), MemoryJobs(dying))
         assert isinstance(outcome, StillStopping)
-        pauses.append(outcome.look_again_in)
+        pauses.append(outcome.poll_again_in)
     assert pauses == [5, 10, 30, 30]
 
 
@@ -85,5 +85,5 @@ def test_pauses_after_errors_grow_are_jittered_and_have_a_cap() -> None:
     assert max(retry_pause(1000, RULES) for _ in range(200)) <= RULES.backoff_cap
 
 
-def test_a_retry_never_comes_sooner_than_the_server_asked() -> None:
+def test_a_retry_is_never_earlier_than_the_servers_retry_after() -> None:
     assert all(retry_pause(0, RULES, retry_after=7.0) >= 7.0 for _ in range(50))

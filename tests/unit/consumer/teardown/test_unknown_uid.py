@@ -66,7 +66,7 @@ async def test_all_jobs_with_the_label_are_deleted_when_no_uid_was_recorded() ->
     assert {("delete", "a", "1"), ("delete", "b", "2")} <= set(jobs.calls)
 
 
-async def test_a_job_that_appears_between_the_last_list_and_the_last_look_is_stopped() -> None:
+async def test_a_job_that_appears_between_the_last_list_and_the_last_read_is_stopped() -> None:
     late = row(job_uid=None, accepted_at=NOW - timedelta(hours=1))
     jobs = MemoryJobs()
     jobs.fail("get", lambda: jobs.jobs.update(job=job(EVALUATION)))

@@ -18,7 +18,7 @@ from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.audit.cli.terminal import ask
 from evaluation_cancel.consumer.audit.cli.verify import verify_command
 from evaluation_cancel.consumer.runtime import logs
-from evaluation_cancel.consumer.settings import read_settings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Tell, replay, archive and verify what was decided.")
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ def archive(
     *, once: Annotated[bool, typer.Option("--once", help="Archive what is there now, and end.")] = False
 ) -> None:
     """Write all three topics to the archive, signed and chained, until SIGTERM or Ctrl-C."""
-    settings = read_settings(AuditSettings)
+    settings = load_settings(AuditSettings)
     logs.configure(settings.log_level)
     ask(_archive(settings, once=once))
 

@@ -20,7 +20,7 @@ from evaluation_cancel.consumer.audit.cli.terminal import CANNOT, ask
 from evaluation_cancel.consumer.audit.explain.explain import Explain, Explanation
 from evaluation_cancel.consumer.audit.explain.view import print_json, show
 from evaluation_cancel.consumer.audit.history.history import History
-from evaluation_cancel.consumer.settings import read_settings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 
 def explain_command(
@@ -37,7 +37,7 @@ def explain_command(
 
     Exits with 1 when nothing is known of it, and with 2 when that may be because a source could not be read.
     """
-    settings = read_settings(AuditSettings)
+    settings = load_settings(AuditSettings)
     explanation = ask(explained(settings, evaluation_id, moment(since, datetime.now(UTC)), patience))
     if as_json:
         print_json(explanation)

@@ -36,7 +36,7 @@ from evaluation_cancel.consumer.audit.history.progress import metered
 from evaluation_cancel.consumer.audit.history.selection import Selection
 from evaluation_cancel.consumer.audit.replay.replay import replay
 from evaluation_cancel.consumer.audit.replay.topic import ProgressFile
-from evaluation_cancel.consumer.settings import read_settings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 Evaluation = Annotated[UUID | None, typer.Option(help="Of this evaluation only.")]
 Team = Annotated[str | None, typer.Option(help="Of this team's evaluations, and commands that act for it.")]
@@ -71,7 +71,7 @@ def replay_command(  # noqa: PLR0917  # each is an option of the command line
     dead_letters: DeadLetters = False,
 ) -> None:
     """Replay commands and events: read them again, as they were, without changing anything."""
-    settings, console = read_settings(AuditSettings), screen()
+    settings, console = load_settings(AuditSettings), screen()
     target = Target(form=form, out=out, topic=topic, rate=rate, progress=progress)
     target.check(settings)
     since_ms, before_ms = span(since, before)

@@ -24,7 +24,7 @@ from evaluation_cancel.consumer.audit.history.selection import Selection
 from evaluation_cancel.consumer.audit.report.html import page
 from evaluation_cancel.consumer.audit.report.report import Report, count
 from evaluation_cancel.consumer.audit.report.view import show
-from evaluation_cancel.consumer.settings import read_settings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 
 def report_command(
@@ -34,7 +34,7 @@ def report_command(
     html: Annotated[Path | None, typer.Option(help="Write a page with plots, which needs no network.")] = None,
 ) -> None:
     """Count cancellations: decisions by team and actor, time to cancelled, failures and their codes."""
-    settings, console = read_settings(AuditSettings), screen()
+    settings, console = load_settings(AuditSettings), screen()
     since_ms, before_ms = span(since, before)
     selection = Selection(since_ms=since_ms, before_ms=before_ms)
     chosen = source_of(source, settings)

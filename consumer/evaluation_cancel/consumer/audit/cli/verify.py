@@ -25,7 +25,7 @@ from evaluation_cancel.consumer.audit.kafka.reading import Partition
 from evaluation_cancel.consumer.audit.verify.findings import Finding, Findings
 from evaluation_cancel.consumer.audit.verify.verify import Verification, verify
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
-from evaluation_cancel.consumer.settings import read_settings
+from evaluation_cancel.schemas.kafka_settings import load_settings
 
 _DEFECTS = 1
 
@@ -40,7 +40,7 @@ def verify_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Verify chain, signatures, decisions and outcomes. Exits with 1 if there is any defect."""
-    settings, console = read_settings(AuditSettings), screen()
+    settings, console = load_settings(AuditSettings), screen()
     done = ask(_verify(settings, console, expect=expect, without_postgres=without_postgres))
     findings = done.findings
     if note is not None and not findings.defects:

@@ -21,7 +21,7 @@ from evaluation_cancel.consumer.audit.history.history import Piece, Resume
 from evaluation_cancel.consumer.audit.history.selection import Selection
 from evaluation_cancel.consumer.audit.kafka.reading import Partition
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
-from evaluation_cancel.consumer.outbox.ports import Refused, SendResult, Sent
+from evaluation_cancel.consumer.outbox.ports import Record, Refused, SendResult, Sent
 from evaluation_cancel.schemas.wire.records import Headers, RawRecord
 
 REPLAYED: Final = "evaluation_cancel_replayed"
@@ -33,7 +33,7 @@ _TRIES: Final = 8
 
 
 class Sender(Protocol):
-    async def send(self, records: Sequence[tuple[str, bytes | None, bytes | None, Headers]]) -> list[SendResult]: ...
+    async def send(self, records: Sequence[Record]) -> list[SendResult]: ...
 
     async def renew(self) -> None: ...
 
@@ -62,7 +62,7 @@ class TopicOutput:
         for begin in range(0, len(records), at_once):
             chunk = records[begin : begin + at_once]
             await self._wait(len(chunk))
-            await self._send([(self._topic, r.key, r.value, replayed_headers(r)) for r in chunk])
+            await self._send([Record(self._topic, r.key, r.value, replayed_headers(r)) for r in chunk])
         if self._progress is not None:
             self._progress.note(piece)
 
@@ -73,7 +73,7 @@ class TopicOutput:
             await self._sleep(self._due - now)
         self._due = max(self._due, now) + count / self._rate
 
-    async def _send(self, chunk: list[tuple[str, bytes | None, bytes | None, Headers]]) -> None:
+    async def _send(self, chunk: Sequence[Record]) -> None:
         """Until all are acknowledged. After a doubt the rest of the chunk is sent again, in order."""
         for attempt in range(_TRIES):
             results = await self._sender.send(chunk)

@@ -20,11 +20,11 @@ from evaluation_cancel.consumer.domain.decisions import (
     EvaluationSeen,
     Joined,
     Rejected,
-    decide,
+    decide_command,
 )
 
 Decide = Callable[[Asked, EvaluationSeen | None, datetime], Decision]
-VERSIONS: Final[Mapping[int, Decide]] = {1: decide}
+VERSIONS: Final[Mapping[int, Decide]] = {1: decide_command}
 
 
 def contradiction(row: Mapping[str, Any]) -> str | None:

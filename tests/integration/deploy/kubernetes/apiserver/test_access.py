@@ -11,8 +11,7 @@ import pytest
 
 from deploy.local.kubernetes.admin import CONSUMER_RULES, with_rights
 from deploy.local.kubernetes.cluster import Cluster
-from tests.integration.deploy.kubernetes.conftest import session_of
-from tests.support.kubernetes.raw import Raw, foreground, job
+from tests.support.kubernetes.raw import Raw, foreground, job, session_of
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"

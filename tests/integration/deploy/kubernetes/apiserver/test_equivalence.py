@@ -13,8 +13,8 @@ import pytest
 
 from deploy.local.kubernetes.cluster import NODE
 from deploy.local.kubernetes_simulated import Simulator
-from tests.integration.deploy.kubernetes.conftest import UnderTest, session_of
-from tests.support.kubernetes.raw import Answer, Raw, job
+from tests.support.kubernetes.raw import Answer, Raw, job, session_of
+from tests.support.kubernetes.under_test import UnderTest
 
 pytestmark = pytest.mark.real
 

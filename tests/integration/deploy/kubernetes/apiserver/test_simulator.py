@@ -16,8 +16,7 @@ import pytest
 from deploy.local.kubernetes_simulated import Simulator, Which
 from deploy.local.kubernetes_simulated.child import kubernetes_simulated
 from deploy.local.processes.process import workspace
-from tests.integration.deploy.kubernetes.conftest import session_of
-from tests.support.kubernetes.raw import CONTROLLER_UID, Raw, foreground
+from tests.support.kubernetes.raw import CONTROLLER_UID, Raw, foreground, session_of
 
 TWICE = 2
 """aiohttp repeats a GET or a DELETE by itself, once, when its connection is cut."""
@@ -148,6 +147,18 @@ async def test_a_watch_can_fall_silent_without_ending(simulator: Simulator, api:
     async with api.watch(api.jobs, resourceVersion=version) as watch:
         simulator.watches.resume()
         assert (await watch.next())["type"] == "ADDED"
+
+
+async def test_a_list_from_version_zero_shows_the_past_while_the_cache_is_frozen(
+    simulator: Simulator, api: Raw
+) -> None:
+    await api.create_job("a", suspend=True)
+    simulator.freeze_cache()
+    await api.create_job("b", suspend=True)
+    assert (await api.get(api.jobs, resourceVersion="0")).names == ["a"]
+    assert (await api.get(api.jobs)).names == ["a", "b"]
+    simulator.thaw_cache()
+    assert (await api.get(api.jobs, resourceVersion="0")).names == ["a", "b"]
 
 
 async def test_a_watch_whose_client_is_gone_is_forgotten(simulator: Simulator, api: Raw) -> None:

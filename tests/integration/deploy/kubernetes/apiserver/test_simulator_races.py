@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local.kubernetes_simulated import Simulator
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import Raw, foreground
+from tests.support.kubernetes.under_test import UnderTest
 
 
 @pytest.fixture

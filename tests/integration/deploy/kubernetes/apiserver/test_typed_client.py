@@ -7,8 +7,8 @@ from kubernetes_asyncio import config, watch
 from kubernetes_asyncio.client import ApiClient, ApiException, BatchV1Api, CoreV1Api
 
 from deploy.local.kubernetes.cluster import Cluster
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import CONTROLLER_UID, Raw, foreground, job
+from tests.support.kubernetes.under_test import UnderTest
 
 
 @pytest.fixture(scope="package")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import CONTROLLER_UID, Raw, foreground
+from tests.support.kubernetes.under_test import UnderTest
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 

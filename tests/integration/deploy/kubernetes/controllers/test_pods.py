@@ -2,8 +2,8 @@
 
 import time
 
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import Raw, foreground
+from tests.support.kubernetes.under_test import UnderTest
 
 
 async def test_a_deleted_pod_lives_on_with_its_grace_period_until_it_has_ended(api: Raw) -> None:

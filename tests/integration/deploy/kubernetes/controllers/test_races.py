@@ -6,8 +6,8 @@ What happens to a Job in a thousand on a real server is provoked in the simulato
 
 import asyncio
 
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import Raw, foreground
+from tests.support.kubernetes.under_test import UnderTest
 
 MANY = 60
 

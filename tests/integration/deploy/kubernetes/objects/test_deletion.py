@@ -1,7 +1,7 @@
 """What a DELETE of a Job does, by its policy and preconditions."""
 
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import Raw, foreground
+from tests.support.kubernetes.under_test import UnderTest
 
 FOREGROUND = "foregroundDeletion"
 

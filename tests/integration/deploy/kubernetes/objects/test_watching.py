@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.deploy.kubernetes.conftest import UnderTest
 from tests.support.kubernetes.raw import CONTROLLER_UID, Raw, foreground
+from tests.support.kubernetes.under_test import UnderTest
 
 
 def _version(event: dict[str, Any]) -> int:

@@ -19,7 +19,7 @@ from evaluation_cancel.consumer.domain.decisions import (
     Asked,
     EvaluationSeen,
     Joined,
-    decide,
+    decide_command,
 )
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -65,7 +65,7 @@ def test_whatever_was_decided_is_decided_the_same_again(
     if seen is not None:
         which = {"ended_by" if seen[0] == "cancelled" else "open_cancellation": fence}
         evaluation = EvaluationSeen(team_id="a", status=seen[0], **which)
-    decision = decide(Asked(team_ids=teams, every_team=every_team, expires_at=expires_at), evaluation, NOW)
+    decision = decide_command(Asked(team_ids=teams, every_team=every_team, expires_at=expires_at), evaluation, NOW)
     told = {
         "decision": "accepted"
         if isinstance(decision, Accepted)

@@ -1,7 +1,6 @@
-"""What the HTTP endpoint may read: what became of a command, and how a cancellation goes on.
+"""Creates the two views of the HTTP endpoint: decisions on commands, and the progress of cancellations.
 
-Views, so that the endpoint's role needs no right on a table. The role itself:
-`evaluation_cancel.consumer.migrations.reader_role`.
+With views the endpoint's role needs no right on a table. `migrations/reader_role.py` creates the role.
 """
 
 from alembic import op
@@ -37,5 +36,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forward only: history that was recorded is not thrown away by a tool."""
+    """Not supported: a downgrade would drop recorded history."""
     raise NotImplementedError("this schema only moves forward; restore a backup instead")

@@ -1,7 +1,7 @@
-"""The tables of one cancellation's way, from inbox to outbox.
+"""Creates the tables from inbox to outbox.
 
-Evaluations themselves are not made here: they may be another team's table, reached through the
-functions of `evaluation_cancel.consumer.migrations.evaluations`.
+The evaluations are not among them: they may be another team's table, accessed through the functions of
+`migrations/evaluations.py`.
 """
 
 from alembic import op
@@ -13,10 +13,10 @@ depends_on = None
 
 STATEMENTS = (
     "CREATE SCHEMA IF NOT EXISTS evaluation_cancel",
-    # One row a cancellation. Until it has ended, it is the fence of its evaluation.
-    # next_attempt_at is also the end of a claim, so that an expired claim is simply due again.
-    # Indexes ask for ended_at and not for phase, so that accepted to stopping changes no index; pages are half empty,
-    # so that each row's updates have room beside it.
+    # One row per cancellation. An open row is the fence of its evaluation: others cannot change the status.
+    # next_attempt_at is also the end of a claim, so an expired claim is due again without further work.
+    # Indexes filter on ended_at instead of phase, so the change from accepted to stopping updates no index. Pages are
+    # half empty, so that updates of a row stay on its page.
     """
     CREATE TABLE evaluation_cancel.cancellations (
         id uuid PRIMARY KEY,
@@ -67,7 +67,7 @@ STATEMENTS = (
     CREATE INDEX cancellations_ended_of_evaluation ON evaluation_cancel.cancellations (evaluation_id)
         WHERE ended_at IS NOT NULL
     """,
-    # Claims take a fair share of each team: the index leads with the team.
+    # Claims take a fair share of each team, so the team is the first column.
     """
     CREATE INDEX cancellations_due ON evaluation_cancel.cancellations (team_id, next_attempt_at)
         WHERE ended_at IS NULL
@@ -76,7 +76,7 @@ STATEMENTS = (
     CREATE INDEX cancellations_cleanup_due ON evaluation_cancel.cancellations (cleanup_next_at)
         WHERE cleanup_state = 'pending' AND ended_at IS NOT NULL
     """,
-    # The errors of its attempts, for audit: the first nineteen, and the latest with how many it stands for.
+    # Errors of the attempts, for audit: the first nineteen, and the latest with the number of errors it represents.
     """
     CREATE TABLE evaluation_cancel.cancellation_errors (
         cancellation_id uuid NOT NULL,
@@ -89,7 +89,7 @@ STATEMENTS = (
         PRIMARY KEY (cancellation_id, number)
     )
     """,
-    # The inbox: every command ever understood, with what its decision saw.
+    # The inbox: every valid command, its decision, and the state that the decision was based on.
     """
     CREATE TABLE evaluation_cancel.commands (
         source text COLLATE "C" NOT NULL,
@@ -124,13 +124,13 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX commands_of_evaluation ON evaluation_cancel.commands (evaluation_id)",
-    # For retention alone: without it every look at the oldest would read them all.
+    # For retention only: without it every search for the oldest rows would read the table.
     "CREATE INDEX commands_by_age ON evaluation_cancel.commands (received_at)",
     """
     CREATE INDEX commands_undecided ON evaluation_cancel.commands (topic, partition, "offset")
         WHERE decision IS NULL
     """,
-    # Everything ever published, immutable; its id is the sequence downstream sees.
+    # All messages ever published; never updated. Consumers see the id as the sequence.
     """
     CREATE TABLE evaluation_cancel.messages (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -145,7 +145,7 @@ STATEMENTS = (
         UNIQUE NULLS NOT DISTINCT (evaluation_id, event_id)
     )
     """,
-    # What waits to be published (again); a row is deleted when the broker has acknowledged it.
+    # Messages to publish, for the first time or again. A row is deleted when the broker has acknowledged it.
     """
     CREATE TABLE evaluation_cancel.outbox (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -174,7 +174,7 @@ STATEMENTS = (
         until timestamptz NOT NULL
     ) WITH (fillfactor = 50)
     """,
-    # A worker's report that met an open cancellation; applied if that fails, else kept as evidence.
+    # Reports of workers during an open cancellation. Applied if it fails, kept as evidence if it succeeds.
     """
     CREATE TABLE evaluation_cancel.held_reports (
         evaluation_id uuid PRIMARY KEY,
@@ -192,5 +192,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Forward only: history that was recorded is not thrown away by a tool."""
+    """Not supported: a downgrade would drop recorded history."""
     raise NotImplementedError("this schema only moves forward; restore a backup instead")

@@ -1,4 +1,4 @@
-"""What the contestants run on: Postgres and Kafka, nothing else; fresh topics and a fresh database for each run.
+"""The benchmark's Postgres and Kafka, with fresh topics and a fresh database for each run.
 
 Kafka is a real one when Java and Maven are there. Postgres is durable here, unlike in tests: commits wait for the
 disk, because waiting for it is part of what is compared.
@@ -26,7 +26,7 @@ DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stand:
+class BenchEnvironment:
     work: Workspace
     postgres: Postgres
     kafka: Kafka
@@ -62,8 +62,8 @@ def default_kafka() -> str:
 
 
 @asynccontextmanager
-async def stand(kafka: str) -> AsyncIterator[Stand]:
+async def bench_environment(kafka: str) -> AsyncIterator[BenchEnvironment]:
     broker = kafka_real if kafka == "real" else kafka_memory
     async with workspace() as work, postgres(work, settings=DURABLE) as server, broker(work) as running:
         await schema.upgrade(await server.create_database(_TEMPLATE))
-        yield Stand(work=work, postgres=server, kafka=running)
+        yield BenchEnvironment(work=work, postgres=server, kafka=running)
