@@ -87,12 +87,8 @@ def cancel(
         asyncio.run(_cancel_over_http(url, token, rows, http_wish, as_json=as_json, wait_seconds=wait_seconds))
         raise typer.Exit(exit_code(rows, waited=wait))
     settings = load_settings(ProducerSettings)
-    wish = Wish(
-        requested_by=_actor(user, service, team),
-        reason=reason,
-        cleanup_artifacts=cleanup,
-        source=settings.source,
-    )
+    actor = _actor(user, service, team)
+    wish = Wish(requested_by=actor, reason=reason, cleanup_artifacts=cleanup, source=settings.source)
     try:
         asyncio.run(_cancel(settings, rows, wish, as_json=as_json, wait_seconds=wait_seconds))
     except KafkaUnreachable as error:

@@ -19,12 +19,11 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from evaluation_cancel.producer.errors import KafkaUnreachable
+from evaluation_cancel.producer.kafka_connect import RETRY_SECONDS, connect_within
 from evaluation_cancel.producer.tracking import Tracker
 from evaluation_cancel.schemas.topics import Topics
 from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, decode_event
 
-RETRY_SECONDS: Final = 0.5
 POLL_MS: Final = 500
 
 _log = logging.getLogger(__name__)
@@ -63,21 +62,9 @@ class OutcomeFollower(Tracker):
 
     async def start(self) -> None:
         """Returns once the ends are known. Tries for `connect_timeout`, then raises KafkaUnreachable."""
-        last: Exception | None = None
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                while True:
-                    try:
-                        self._consumer = await self._connected()
-                    except (KafkaError, OSError) as error:
-                        last = error
-                        await asyncio.sleep(RETRY_SECONDS)
-                    else:
-                        break
-        except TimeoutError:
-            raise KafkaUnreachable(
-                f"The events could not be read within {self._connect_timeout:g} s: {last!r}"
-            ) from last
+        self._consumer = await connect_within(
+            self._connected, seconds=self._connect_timeout, failure="The events could not be read"
+        )
         self._reading = asyncio.create_task(self._read_for_ever())
         self._reading.add_done_callback(self._reader_ended)
 

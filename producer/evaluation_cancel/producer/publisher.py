@@ -25,7 +25,8 @@ from aiokafka.errors import (
 )
 from pydantic import ValidationError
 
-from evaluation_cancel.producer.errors import KafkaUnreachable, PublishRefused, PublishUnknown
+from evaluation_cancel.producer.errors import PublishRefused, PublishUnknown
+from evaluation_cancel.producer.kafka_connect import RETRY_SECONDS, connect_within
 from evaluation_cancel.producer.kafka_producer import started_producer, stop_producer
 from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
 from evaluation_cancel.schemas.envelope import Envelope, schema_uri
@@ -40,7 +41,6 @@ from evaluation_cancel.schemas.wire.codec import (
     encode_command,
 )
 
-RETRY_SECONDS: Final = 0.5
 _REFUSALS: Final = (
     MessageSizeTooLargeError,
     InvalidTopicError,
@@ -94,21 +94,7 @@ class Publisher:
 
     async def start(self) -> None:
         """Optional: the first command connects too. Tries for `connect_timeout`, then raises KafkaUnreachable."""
-        last: Exception | None = None
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                while True:
-                    try:
-                        await self._current()
-                    except (KafkaError, OSError) as error:
-                        last = error
-                        await asyncio.sleep(RETRY_SECONDS)
-                    else:
-                        return
-        except TimeoutError:
-            raise KafkaUnreachable(
-                f"Kafka was not reached in {self._connect_timeout:g} s: {last or 'no answer'}"
-            ) from last
+        await connect_within(self._current, seconds=self._connect_timeout, failure="Kafka was not reached")
 
     async def stop(self) -> None:
         """Never takes much longer than `stop_timeout`, whatever the broker does."""
