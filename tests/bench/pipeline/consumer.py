@@ -15,15 +15,14 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
+from evaluation_cancel.consumer.kafka.event_producer import KafkaEventProducer
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
-from evaluation_cancel.consumer.runtime.loop import Loop
 from evaluation_cancel.consumer.runtime.supervisor import Supervisor
 from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.sql.connect import database
-from evaluation_cancel.consumer.wiring import Wiring
+from evaluation_cancel.consumer.wiring import Clients, wire
 from evaluation_cancel.schemas.kafka_settings import load_settings
 from tests.bench.kubernetes.instant_jobs import CLUSTER, InstantJobs
 from tests.bench.pipeline.reader import write
@@ -35,13 +34,11 @@ async def serve(settings: ConsumerSettings, begun_file: str) -> None:
     search_rarely()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        parts = Wiring(settings, await stack.enter_async_context(database(settings)), metrics)
-        loops: list[tuple[str, Loop]] = [
-            ("intake", parts.intake()),
-            ("reconcile", parts.reconcile()),
-            ("teardown", parts.teardown({CLUSTER: InstantJobs()}, {CLUSTER: WatchCache()})),
-            ("outbox", parts.outbox(stack)),
-        ]
+        opened = await stack.enter_async_context(database(settings))
+        producer = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=settings.publish_timeout)
+        stack.push_async_callback(producer.close)
+        clients = Clients(clusters={CLUSTER: InstantJobs()}, watched={}, producer=producer)
+        loops = wire(settings, opened, metrics, clients, ["intake", "reconcile", "teardown"]).loops
         supervisor = Supervisor(loops, on_restarted=metrics.restarted)
         write(begun_file, str(time.time()))
         supervisor.start()

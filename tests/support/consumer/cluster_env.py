@@ -64,11 +64,11 @@ class ClusterEnv:
         more: Mapping[str, Jobs] | None = None,
     ) -> AsyncIterator[Teardown]:
         """Run the loop until the context ends, after the watch is connected. `more` clusters have no watch."""
-        sightings = WatchCache()
+        watch_cache = WatchCache()
         loop = Teardown(
             store=store,
             clusters={CLUSTER: self.jobs, **(more or {})},
-            sightings={CLUSTER: sightings},
+            watch_caches={CLUSTER: watch_cache},
             worker="test",
             rules=rules,
             limits=limits,
@@ -76,7 +76,7 @@ class ClusterEnv:
         watcher = ClusterWatch(
             self.jobs.calls,
             cluster=CLUSTER,
-            sightings=sightings,
+            watch_cache=watch_cache,
             on_change=loop.on_change,
             on_connected=lambda: loop.on_reachable(CLUSTER),
         )

@@ -51,12 +51,12 @@ class IntakeEnv:
         )
         return Intake(
             reader=reader,
-            decide=decide or DecisionService(self.postgres_env.database, self.events, self.postgres_env.handover),
+            decide=decide or DecisionService(self.postgres_env.database, self.events, self.postgres_env.eager_claims),
             events=self.events,
             every_team_sources=frozenset(),
             accept_bare=True,
             on_decided=self.count,
-            wait_for_capacity=self.postgres_env.handover.roomy,
+            wait_for_capacity=self.postgres_env.eager_claims.wait_for_capacity,
         )
 
     def count(self, decided: Decided, records: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Gone, TeardownEvidence
 from evaluation_cancel.consumer.domain.commands import ReceivedCommand
 from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
-from evaluation_cancel.consumer.intake.eager_claims import EagerClaims
+from evaluation_cancel.consumer.intake.eager_claims import EagerClaims, SlotSupplier
 from evaluation_cancel.consumer.sql.database import Database, open_pool
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from tests.support.consumer.commands import EVENTS
@@ -35,8 +35,7 @@ class PostgresEnv:
         self.dsn = dsn
         self.database = database
         self.admin = admin
-        self.handover = EagerClaims(worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5))
-        self.decide = DecisionService(database, EVENTS, self.handover)
+        self.supply_slots(None)
         self.store = PostgresCancellationStore(
             database,
             EVENTS,
@@ -44,6 +43,13 @@ class PostgresEnv:
             cleanup_deadline=timedelta(hours=1),
             on_ended=lambda: None,
         )
+
+    def supply_slots(self, supplier: SlotSupplier | None) -> None:
+        """Decisions claim new cancellations eagerly as far as the supplier has slots."""
+        self.eager_claims = EagerClaims(
+            worker="here", lease=timedelta(seconds=60), call_margin=timedelta(seconds=5), supplier=supplier
+        )
+        self.decide = DecisionService(self.database, EVENTS, self.eager_claims)
 
     async def evaluation(
         self, status: str = "running", *, team: str = "blue", cluster: str = "c1", uid: str | None = "uid-1"

@@ -54,16 +54,16 @@ class Decided:
 class DecisionService:
     """Records and decides commands. Raises `TemporaryError`: repeat the batch, or `Unstorable`: halve it."""
 
-    def __init__(self, database: Database, events: OutcomeEvents, handover: EagerClaims) -> None:
+    def __init__(self, database: Database, events: OutcomeEvents, eager_claims: EagerClaims) -> None:
         self._database = database
         self._events = events
-        self._handover = handover
+        self._eager_claims = eager_claims
         self._aside: dict[UUID, float] = {}
         """Evaluations whose undecided commands are not tried before that time of the monotonic clock."""
 
     async def record(self, batch: Batch) -> Decided:
         """Records and decides all commands of the batch and saves its offsets, in one transaction."""
-        offer = self._handover.offer()
+        offer = self._eager_claims.offer()
         try:
             async with self._database.transaction() as tx:
                 work = await self._record(tx, batch, offer)
@@ -168,7 +168,7 @@ class DecisionService:
 
     async def _write(self, tx: Transaction, work: DecisionBatch, claimed: Sequence[bool]) -> None:
         if work.openings:
-            worker, lease = self._handover.worker, self._handover.lease
+            worker, lease = self._eager_claims.worker, self._eager_claims.lease
             await cancellations.open_new(tx, work.openings, claimed, worker, lease)
             await evaluations.touch(tx, [o.evaluation_id for o in work.openings])
         if work.joined:

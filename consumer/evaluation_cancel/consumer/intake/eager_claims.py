@@ -1,9 +1,9 @@
-"""From decision to teardown within one process: cancellations that are opened and claimed in one write.
+"""Claims new cancellations for this process's own teardown in the transaction that opens them.
 
-That spares Postgres a claim and the cancellation a wait, but only while nothing else is due: what waits in Postgres
-comes first, a fair share for each team. A crash after the commit leaves claims whose lease ends, as any claim's does.
-`decide.py` offers, `teardown/capacity.py` takes; without a teardown in this process nothing is ever claimed
-here.
+That saves Postgres a claim and the cancellation a wait. It happens only while no older cancellation is due, because
+due rows are claimed first, in fair shares among teams. A crash after the commit leaves claims that expire with their
+lease. `decide.py` claims; `teardown/capacity.py` supplies the slots. Without a teardown in this process nothing is
+claimed here.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ from evaluation_cancel.consumer.domain.rows import Opening
 
 
 class SlotSupplier(Protocol):
-    """The teardown, as those see it who bring it work."""
+    """What the decision code needs from the teardown loop."""
 
-    def reserve(self, clusters: Sequence[str | None]) -> list[bool]:
-        """Which of so many new cancellations it has room for, and keeps it for them."""
+    def try_reserve(self, clusters: Sequence[str | None]) -> list[bool]:
+        """Reserves a slot for each new cancellation, given by its cluster; False where there is none."""
 
-    def free(self, clusters: Sequence[str | None]) -> None:
-        """What was reserved is not needed."""
+    def release(self, clusters: Sequence[str | None]) -> None:
+        """Gives reserved slots back unused."""
 
-    def take(self, rows: Sequence[ClaimedCancellation]) -> None:
-        """Rows for which room was reserved, committed and claimed."""
+    def dispatch(self, rows: Sequence[ClaimedCancellation]) -> None:
+        """Starts the teardown of claimed rows in their reserved slots."""
 
-    async def roomy(self) -> None:
-        """Waits for room, for a moment at most."""
+    async def wait_for_capacity(self) -> None:
+        """Returns when there is capacity, or after a moment."""
 
 
 class EagerClaims:
-    """Between the loops of one process. `call_margin` is how long a remote call may last at most."""
+    """The eager claims of one process. `call_margin` is the longest that a remote call may last."""
 
-    def __init__(self, *, worker: str, lease: timedelta, call_margin: timedelta) -> None:
+    def __init__(
+        self, *, worker: str, lease: timedelta, call_margin: timedelta, supplier: SlotSupplier | None = None
+    ) -> None:
         self.worker = worker
         self.lease = lease
         self._held_for = (lease - call_margin).total_seconds()
-        self._taker: SlotSupplier | None = None
-
-    def to(self, taker: SlotSupplier) -> None:
-        self._taker = taker
+        self._supplier = supplier
 
     def offer(self) -> EagerClaim:
-        """To be made before the transaction begins, so that our clock never outlasts the database's."""
-        return EagerClaim(self._taker, deadline=time.monotonic() + self._held_for)
+        """Call before the transaction begins, so that the deadline here is never after the lease's end in Postgres."""
+        return EagerClaim(self._supplier, deadline=time.monotonic() + self._held_for)
 
-    async def roomy(self) -> None:
-        """For intake, when some have to wait: reading on at once would only make them more."""
-        if self._taker is not None:
-            await self._taker.roomy()
+    async def wait_for_capacity(self) -> None:
+        """For intake while cancellations wait: reading on at once would only add to them."""
+        if self._supplier is not None:
+            await self._supplier.wait_for_capacity()
 
 
 class EagerClaim:
     """The claims of one transaction."""
 
-    def __init__(self, taker: SlotSupplier | None, *, deadline: float) -> None:
-        self._taker = taker
+    def __init__(self, supplier: SlotSupplier | None, *, deadline: float) -> None:
+        self._supplier = supplier
         self._deadline = deadline
         self._claimed: list[ClaimedCancellation] = []
 
     def choose(self, openings: Sequence[Opening], jobs: Mapping[UUID, LockedEvaluation], now: datetime) -> list[bool]:
-        """Which of the cancellations are to be opened claimed; `jobs` are the evaluations' rows, `now` the database's
-        time.
+        """Returns for each cancellation whether to open it as claimed.
+
+        `jobs` are the evaluations' rows, `now` is the database's time.
         """
-        if self._taker is None:
+        if self._supplier is None:
             return [False] * len(openings)
-        chosen = self._taker.reserve([o.cluster for o in openings])
+        chosen = self._supplier.try_reserve([o.cluster for o in openings])
         ahead = now - datetime.now(UTC)
         self._claimed += [
             _claimed(opening, jobs[opening.evaluation_id], now, deadline=self._deadline, clock_ahead=ahead)
@@ -84,13 +84,14 @@ class EagerClaim:
         return len(self._claimed)
 
     def committed(self) -> None:
-        if self._taker is not None:
-            self._taker.take(self._claimed)
+        """Call after the commit: starts the teardown of the claimed rows."""
+        if self._supplier is not None:
+            self._supplier.dispatch(self._claimed)
 
     def withdrawn(self) -> None:
-        """The transaction failed, or nobody knows what came of it; then the lease ends what it claimed."""
-        if self._taker is not None:
-            self._taker.free([row.cluster for row in self._claimed])
+        """Call after a failed transaction. If it was committed all the same, its claims expire with their lease."""
+        if self._supplier is not None:
+            self._supplier.release([row.cluster for row in self._claimed])
 
 
 def _claimed(

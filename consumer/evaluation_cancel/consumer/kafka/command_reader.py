@@ -1,7 +1,7 @@
-"""Reads the commands topic in a consumer group: positions from Postgres, offsets committed by hand, bounded stops.
+"""Reads the commands topic in a consumer group: start offsets from Postgres, explicit commits, stops with a deadline.
 
-The members of the group share the partitions (cooperative rebalancing is not to be had in aiokafka). Which offset to
-begin at is the lower of Postgres' and Kafka's: a database restored from a backup asks again for what it lost.
+The members of the group share the partitions (aiokafka has no cooperative rebalancing). A partition starts at the lower
+of Postgres' and Kafka's offset, so a database restored from a backup gets again what it lost.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from evaluation_cancel.schemas.wire.headers_decoder import install
 _log = structlog.get_logger(__name__)
 
 _NEVER_LEAVE_MS: Final = 24 * 60 * 60 * 1000
-"""Heartbeats say that we live; while Postgres is away we keep our partitions, however long that takes."""
+"""Keep the partitions while Postgres is away, for however long: heartbeats show that this member is alive."""
 _CALL_TIMEOUT: Final = 5.0
-"""Seconds for a commit or a look-up, which have no deadline of their own in aiokafka."""
+"""Seconds for a commit or an offset request, which have no deadline in aiokafka."""
 
 
 class KafkaCommandReader:
-    """One member of the group. Made once; `start` makes a new client each time."""
+    """One member of the group. Each `start` creates a new client."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class KafkaCommandReader:
         self._assignment = _Assignment()
 
     async def start(self) -> None:
-        """Joins the group; waits for the broker for as long as it takes."""
+        """Joins the group; retries until the broker answers."""
         install()
         backoff = Backoff()
         while True:
-            self._assignment = _Assignment()  # what an earlier client was assigned means nothing to this one
+            self._assignment = _Assignment()  # an earlier client's assignment does not apply to this one
             self._client = self._new_client()
             try:
                 await self._client.start()
@@ -93,14 +93,14 @@ class KafkaCommandReader:
         try:
             new = await self._go_to_positions()
         except TemporaryError:
-            # What has just been fetched is not handed on, so those partitions are to be read again as well.
+            # The fetched records are dropped, so their partitions must be read again too.
             self._assignment.new |= set(fetched)
             raise
         records: list[RawRecord] = []
         next_offsets: dict[tuple[str, int], int] = {}
         for partition, messages in fetched.items():
             if partition in new or not messages:
-                continue  # read from a position that was not ours to choose; it comes again
+                continue  # read before the seek to the right offset; the records come again
             records += [RawRecord.of(m) for m in messages]
             next_offsets[partition.topic, partition.partition] = messages[-1].offset + 1
         if records:
@@ -108,14 +108,14 @@ class KafkaCommandReader:
         return records, next_offsets
 
     async def _go_to_positions(self) -> set[TopicPartition]:
-        """Seeks in partitions that have just been assigned; gives them."""
+        """Seeks in newly assigned partitions and returns them."""
         new, self._assignment.new = self._assignment.new, set()
         if not new:
             return new
         try:
             saved = await self._saved_offsets()
             for partition in new:
-                # One that has gone to somebody else meanwhile must not keep the others from their positions.
+                # A partition that was revoked meanwhile must not prevent the seeks in the others.
                 with suppress(IllegalStateError):
                     await self._seek(partition, saved.get(partition.partition, 0))
         except BaseException:
@@ -130,7 +130,7 @@ class KafkaCommandReader:
         position = saved if committed is None else min(saved, committed)
         if 0 < position < first:
             _log.error(
-                "Commands were deleted from their topic before they were read; their senders have had no answer.",
+                "Commands expired in their topic before they were read; they get no answer.",
                 action="commands_lost_to_retention",
                 topic=partition.topic,
                 partition=partition.partition,
@@ -144,7 +144,10 @@ class KafkaCommandReader:
         try:
             await asyncio.wait_for(self._running().commit(offsets), _CALL_TIMEOUT)
         except (CommitFailedError, IllegalStateError):
-            _log.info("A partition has gone to somebody else; its commands are known there.", action="commit_lost")
+            _log.info(
+                "A partition was reassigned before its commit; its new reader finds the commands in the inbox.",
+                action="commit_lost",
+            )
         except (KafkaError, TimeoutError) as error:
             detail = str(error) or type(error).__name__
             _log.warning("Kafka did not take the offsets; they are in Postgres.", action="commit_failed", detail=detail)
@@ -172,7 +175,7 @@ class KafkaCommandReader:
 
 
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Notes what was assigned; lets a batch in flight be committed before its partitions are revoked."""
+    """Keeps the new partitions; lets a batch in flight be committed before its partitions are revoked."""
 
     def __init__(self) -> None:
         self.new: set[TopicPartition] = set()

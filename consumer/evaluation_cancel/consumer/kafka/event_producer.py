@@ -1,8 +1,8 @@
-"""The Kafka producer behind the outbox: idempotent, all replicas, and with deadlines that aiokafka does not have.
+"""The Kafka producer of the outbox: idempotent, acknowledged by all replicas, with deadlines that aiokafka lacks.
 
-`send_and_wait`, `flush` and `stop` of the client do not return while the broker is away, so that each is bounded here.
-What was not acknowledged in time may still arrive: it is said to be unresolved, and the producer is thrown away before
-anything is sent again. Which message to send when is `outbox/relay.py`'s business.
+The client's `send_and_wait`, `flush` and `stop` do not return while the broker is away, so each has a deadline here. A
+record without an acknowledgement in time may still arrive: its result is `Unresolved`, and the caller renews the
+producer before it sends again. `outbox/relay.py` chooses the messages.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _SMALLEST_BATCH: Final = 1024
 
 
 class KafkaEventProducer:
-    """Makes its client when it is first needed, and anew after `renew`."""
+    """Creates its client at the first send, and a new one after `renew`."""
 
     def __init__(self, *, client_settings: Mapping[str, Any], deadline: float) -> None:
-        """`deadline`: seconds for a round of sends, and for starting; below the relay's lease."""
+        """`deadline`: seconds for one `send`, including the start of the client; below the relay's lease."""
         self._settings = client_settings
         self._deadline = deadline
         self._batch_bytes = _LARGEST_BATCH
         self._client: AIOKafkaProducer | None = None
 
     async def send(self, records: Sequence[Record]) -> list[SendResult]:
-        """Sends all and waits for all; never raises for a single record."""
+        """Sends all records and returns their results in order. An error of a single record is a result, not raised."""
         placed: Placed = [None] * len(records)
         late: SendResult = Unresolved(detail=_LATE)
         try:
@@ -56,12 +56,13 @@ class KafkaEventProducer:
         return results
 
     async def renew(self) -> None:
-        """Abandons the client; what it had not sent yet it will not send any more."""
+        """Discards the client with all records that it has not sent yet."""
         client, self._client = self._client, None
         if client is not None:
             await _stop(client)
 
     async def close(self) -> None:
+        """Discards the client."""
         await self.renew()
 
     async def _started(self) -> AIOKafkaProducer:
@@ -88,7 +89,7 @@ _TOGETHER_TOO_LARGE: Final = Unresolved(detail="the broker takes no batch of tha
 
 
 def _result(outcome: asyncio.Future[Any] | SendResult, *, alone: bool) -> SendResult:
-    """A batch that is too large says nothing of the messages in it, unless there was one only."""
+    """Result of a record from its batch. A batch refused for its size refuses its record only if it holds just one."""
     if not isinstance(outcome, asyncio.Future):
         return outcome
     if not outcome.done() or outcome.cancelled():
@@ -104,11 +105,11 @@ def _result(outcome: asyncio.Future[Any] | SendResult, *, alone: bool) -> SendRe
 
 
 async def _stop(client: AIOKafkaProducer) -> None:
-    """Stops gracefully within a second, else by force: the client flushes for ever while the broker is away."""
+    """Stops within a second, else by force: while the broker is away the client would flush for ever."""
     try:
         await asyncio.wait_for(client.stop(), 1)
     except (TimeoutError, KafkaError, OSError):
-        # stop() leaves its sender at work when it is cut short, and nothing public ends that.
+        # A cancelled stop() leaves the sender running, and no public method ends it.
         client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
         with suppress(TimeoutError, KafkaError, OSError):
             await asyncio.wait_for(client._sender.close(), 1)  # noqa: SLF001

@@ -1,8 +1,7 @@
-"""Puts the records of a round into Kafka's batches by hand, one for each partition, and hands them to the client.
+"""Builds one Kafka batch for each partition and passes the batches to the client.
 
-The client's `send` costs a future, a look-up of the partitions and a slow hash for every record; a batch costs one of
-each. Which partition a key belongs to is Kafka's usual rule (murmur2), so that readers find what they always did.
-What the results mean is said in `event_producer.py`.
+The client's `send` costs a future, a partition lookup and a slow hash for every record; a batch costs one of each. Keys
+map to partitions by Kafka's usual rule (murmur2), as with any other client. `event_producer.py` interprets the results.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ _CODES: Mapping[type[BaseException], str] = {
     InvalidTopicError: "invalid_topic",
 }
 REFUSED: Final = tuple(_CODES)
-"""Errors after which trying again is of no use."""
+"""Errors that a retry does not help."""
 
 _LOOK_UP_SECONDS: Final = 1.5
-"""A broker that is there answers at once; well below the time for a round."""
+"""Deadline for partition lookups: a reachable broker answers at once. Well below the deadline of a send."""
 _MIX: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
 _SEED: Final = 0x9747B28C
@@ -49,7 +48,7 @@ _SEED: Final = 0x9747B28C
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes to one partition at once, and which of the records that is."""
+    """A batch for one partition, and the indexes of its records."""
 
     topic: str
     partition: int
@@ -58,11 +57,11 @@ class _Batch:
 
 
 Placed = list[asyncio.Future[Any] | SendResult | None]
-"""For each record the future of its batch, or why there is none; None while it has not been handed over."""
+"""For each record the future of its batch, or the reason why there is none; None until it is handed over."""
 
 
 async def hand_over(client: AIOKafkaProducer, records: Sequence[Record], placed: Placed) -> None:
-    """Fills in `placed` as it goes, so that after an error it tells what was handed over before."""
+    """Hands the records to the client. Fills in `placed` on the way, so it is right after an error too."""
     partitions = await _partitions(client, {record.topic for record in records})
     for batch in list(_batches(client, records, partitions, placed)):
         try:
@@ -115,7 +114,7 @@ def _batches(
                 batch = filling[where] = _Batch(*where, client.create_batch())
                 batch.builder.append(timestamp=None, key=key, value=value, headers=headers)
         except (AssertionError, AttributeError, TypeError, ValueError, struct.error) as error:
-            # One message that the client cannot make sense of must not keep all others from being sent.
+            # A record that the client cannot encode must not prevent the others from being sent.
             placed[number] = Refused(code="unsendable", detail=scrub(f"{type(error).__name__}: {error}"))
         else:
             batch.numbers.append(number)
@@ -123,17 +122,18 @@ def _batches(
 
 
 def refused(error: BaseException) -> Refused:
+    """The result for one of the `REFUSED` errors."""
     return Refused(code=_CODES[type(error)], detail=scrub(str(error)))
 
 
 def _seen(future: asyncio.Future[Any]) -> None:
-    """An error that comes after the deadline is nobody's any more; without this it is logged as a mistake."""
+    """Retrieves an error that comes after the deadline; otherwise asyncio logs it as never retrieved."""
     if not future.cancelled():
         future.exception()
 
 
 def partition_of(key: bytes | None, partitions: Sequence[int]) -> int:
-    """Where Kafka's clients put a key; a record without one may go anywhere."""
+    """The partition of a key, as Kafka's clients choose it; random for a record without a key."""
     if key is None:
         return random.choice(partitions)  # noqa: S311
     return partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
@@ -141,7 +141,7 @@ def partition_of(key: bytes | None, partitions: Sequence[int]) -> int:
 
 @lru_cache(maxsize=8192)
 def murmur2(key: bytes) -> int:
-    """As in Kafka's Java client. Remembered, because the events of one key come soon after each other."""
+    """The hash of Kafka's Java client. Cached, because the events of one key come soon after each other."""
     whole = len(key) // 4
     state = _SEED ^ len(key)
     for word in struct.unpack_from(f"<{whole}I", key):

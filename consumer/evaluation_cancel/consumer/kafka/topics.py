@@ -1,4 +1,4 @@
-"""Creates the topics that are missing. Which there are and with what settings is said in `schemas/topics.py`."""
+"""Creates missing topics; their names and settings are in `schemas/topics.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evaluation_cancel.consumer.settings import ConsumerSettings
 
 
 async def create_topics(settings: ConsumerSettings, replication_factor: int) -> list[str]:
-    """Creates what is missing; gives the names. Existing topics are left as they are.
+    """Creates the missing topics and returns their names. Existing topics are not changed.
 
     Raises `TemporaryError` when the broker cannot be reached or gives any other answer.
     """

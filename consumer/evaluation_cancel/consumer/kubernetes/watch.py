@@ -63,7 +63,7 @@ class ClusterWatch:
         calls: KubernetesCalls,
         *,
         cluster: str,
-        sightings: WatchCache,
+        watch_cache: WatchCache,
         on_change: OnChange,
         on_connected: Callable[[], None] = lambda: None,
         namespaces: Sequence[str] = (),
@@ -72,7 +72,7 @@ class ClusterWatch:
         """`on_connected` tells that the API server answers again; no `namespaces` means all, if rights allow."""
         self._calls = calls
         self._cluster = cluster
-        self._sightings = sightings
+        self._watch_cache = watch_cache
         self._on_change = on_change
         self._on_connected = on_connected
         self._renew_every = renew_every
@@ -198,11 +198,11 @@ class ClusterWatch:
         if evaluation_id is None or uid in feed.known:
             return
         if feed.kind == "jobs":
-            self._sightings.job_seen(uid, evaluation_id)
+            self._watch_cache.job_seen(uid, evaluation_id)
             self._on_change(evaluation_id, "appeared")
         elif (job_uid := _job_of(metadata)) is not None:
             feed.owners[uid] = job_uid
-            self._sightings.pod_seen(job_uid, uid, metadata["name"], evaluation_id)
+            self._watch_cache.pod_seen(job_uid, uid, metadata["name"], evaluation_id)
         feed.known.add(uid)
 
     def _gone(self, feed: _Feed, uid: str) -> None:
@@ -210,10 +210,10 @@ class ClusterWatch:
             return
         feed.known.discard(uid)
         if feed.kind == "jobs":
-            ended = self._sightings.job_gone(uid)
+            ended = self._watch_cache.job_gone(uid)
         else:
             owner = feed.owners.pop(uid, None)
-            ended = self._sightings.pod_gone(owner, uid) if owner else None
+            ended = self._watch_cache.pod_gone(owner, uid) if owner else None
         if ended is not None:
             self._on_change(ended, "ended")
 

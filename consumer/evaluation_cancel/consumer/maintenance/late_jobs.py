@@ -1,8 +1,8 @@
-"""Takes down Jobs that appeared after their evaluation was cancelled: an orchestrator did not ask, or asked too soon.
+"""Takes down Jobs that appear after their evaluation was cancelled, because their creator did not check in time.
 
-A slow sweep over the labelled Jobs of each cluster, beside the teardown. The outcome of the cancellation was published
-long ago and does not change; what was found is recorded with it before the Job is deleted, so that a crash in between
-leaves a trace too many and never one too few. Safe to run in several processes at once.
+A slow sweep over the labelled Jobs of each cluster. The published outcome of the cancellation does not change. The late
+Job is recorded with the cancellation before its deletion, so a crash in between leaves a record too many rather than
+one too few. Safe to run in several processes at once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _log = structlog.get_logger(__name__)
 
 
 class LabelledJobs(Protocol):
-    """What the sweep asks of one cluster."""
+    """What the sweep needs from one cluster."""
 
     async def labelled(self) -> list[Job]:
         """All Jobs that carry an evaluation's label, without their specs."""
 
     async def delete(self, namespace: str, name: str, uid: str) -> bool:
-        """Ask for that very Job to be deleted, its pods first."""
+        """Requests the deletion of the Job with that uid, its pods first. False if it no longer exists."""
 
 
 class LateJobs(Loop):
@@ -50,7 +50,7 @@ class LateJobs(Loop):
             await self.wait(self._every)
 
     async def _sweep(self, cluster: str, jobs: LabelledJobs) -> None:
-        """One cluster. Its outage is no concern of the others, nor is one Job that may not be deleted."""
+        """Sweeps one cluster. Neither its outage nor a refused deletion stops the sweep of the rest."""
         try:
             late = await self.late(await jobs.labelled())
         except CancellationError as error:
@@ -63,7 +63,7 @@ class LateJobs(Loop):
                 _log_skipped(cluster, error, job=f"{job.namespace}/{job.name}")
 
     async def late(self, found: Sequence[Job]) -> list[tuple[Job, UUID, UUID]]:
-        """Those whose evaluation has been cancelled, with its id and the cancellation's."""
+        """The Jobs whose evaluation was cancelled, each with the evaluation's id and the cancellation's id."""
         candidates = {(job, identity) for job in found if (identity := _evaluation(job)) is not None}
         if not candidates:
             return []
@@ -91,7 +91,7 @@ class LateJobs(Loop):
 
 
 def _evaluation(job: Job) -> UUID | None:
-    """Whose Job this is; None when that cannot be told, or it is on its way out, or would be created again."""
+    """The evaluation of a Job; None without a valid label, for a Job being deleted, or for one with an owner."""
     if job.deletion_requested_at is not None or job.owned_by is not None:
         return None
     try:
@@ -102,7 +102,7 @@ def _evaluation(job: Job) -> UUID | None:
 
 def _log_skipped(cluster: str, error: CancellationError, **ids: str) -> None:
     _log.warning(
-        "The sweep for late Jobs did not get through.",
+        "The sweep for late Jobs failed.",
         action="late_jobs_skipped",
         cluster=cluster,
         code=error.code,

@@ -1,7 +1,7 @@
-"""The slow sweep: commands left undecided, what nobody claims, and retention.
+"""The slow sweep: decides commands left undecided, warns of unclaimed cancellations, and deletes old history.
 
-Expired claims need no sweeping: a row whose lease has ended is due again. Jobs that appear late are `late_jobs.py`'s.
-Every step is one set-based statement or one transaction, safe to run in several processes at once and to be killed in.
+Expired claims need no sweep: a row whose lease has ended is due again. `late_jobs.py` sweeps late Jobs. Every step is
+one set-based statement or one transaction, safe to run in several processes at once and to be killed in.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class SweepLimits:
     """How often and how much."""
 
     poll: float = 0.5
-    """Seconds between looks at undecided commands: how long one waits for a lock that somebody held."""
+    """Seconds between tries to decide undecided commands: how long they wait once their lock is released."""
     every: float = 60.0
-    """Seconds between looks for what nobody claims and what is to be forgotten."""
+    """Seconds between checks for unclaimed cancellations and for old history."""
     silence: float = 600.0
-    """Seconds between two lines about what nobody claims."""
+    """Seconds between two log lines about unclaimed cancellations."""
     batch: int = 1000
     inbox_days: int = 30
-    """Longer than any topic keeps a command, so that a duplicate is known for as long as it can come."""
+    """Longer than any topic keeps a command, so that every duplicate is recognised."""
     outbox_days: int = 30
 
 
@@ -57,7 +57,7 @@ class Reconcile(Loop):
     async def run(self) -> None:
         """Sweeps until stopped. Raises `TemporaryError`: run it again after a pause."""
         swept_at = 0.0
-        look_at = time.monotonic() + self._limits.every  # after an outage much is due that will be claimed in a moment
+        look_at = time.monotonic() + self._limits.every  # right after an outage much is due that is about to be claimed
         while self.next_round():
             await self._decide_left_over()
             if time.monotonic() - swept_at > self._limits.every:

@@ -11,12 +11,12 @@ from evaluation_cancel.schemas.wire.records import Headers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
-    """The broker has it."""
+    """The broker has acknowledged the record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """The broker will not take it as it is, however often it is tried (its size, our rights)."""
+    """The broker refuses the record, now and on every retry (its size, missing rights)."""
 
     code: str
     detail: str
@@ -24,7 +24,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unresolved:
-    """It may or may not arrive yet. Not to be sent again before this producer is gone."""
+    """The record may still arrive. Do not send it again before the producer is renewed."""
 
     detail: str
 
@@ -42,10 +42,10 @@ class Record(NamedTuple):
 
 
 class EventProducer(Protocol):
-    """What the relay asks of Kafka."""
+    """What the relay needs from Kafka."""
 
     async def send(self, records: Sequence[Record]) -> list[SendResult]:
         """Sends all and waits for each outcome, within its own deadline."""
 
     async def renew(self) -> None:
-        """Gets rid of the producer and whatever it still held; the next send makes a new one."""
+        """Discards the producer and its unsent records; the next send creates a new one."""

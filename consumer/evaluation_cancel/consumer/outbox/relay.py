@@ -1,8 +1,7 @@
-"""Publishes what the outbox holds: one leader, at most one message of a key at a time, marked only when acknowledged.
+"""Publishes the outbox: one leader, at most one message of a key at a time, marked only when acknowledged.
 
-A crash between acknowledgement and mark publishes a message again, byte for byte and with the same id and sequence;
-downstream ignores what it has seen. The SQL is in `sql/outbox.py`, the producer's handling in
-`kafka/event_producer.py`.
+A crash between acknowledgement and mark publishes a message again with the same bytes, id and sequence; readers ignore
+duplicates. The SQL is in `sql/outbox.py`, the producer in `kafka/event_producer.py`.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ class RelayLimits:
     """How much and how often."""
 
     batch: int = 2000
-    """Messages a round. More at once is cheaper, and waits longer for the slowest of them."""
+    """Messages in a round. A larger batch is cheaper, but waits longer for its slowest message."""
     poll: float = 0.1
-    """Seconds between the leader's rounds when nothing nudges: what other processes wrote waits for it that long."""
+    """Seconds between the leader's rounds without a nudge: the longest wait of a message from another process."""
     standby: float = 0.5
-    """Seconds between the looks of those that do not lead."""
+    """Seconds between tries of the other processes to become the leader."""
     lease: timedelta = timedelta(seconds=15)
-    """How long others wait for a leader that has vanished."""
+    """How long others wait for a leader that has crashed."""
     sending: timedelta = timedelta(seconds=8)
-    """How long the producer takes for a round at most; the lease outlasts it."""
+    """The longest that a send may take; shorter than the lease."""
     retry_parked: timedelta = timedelta(minutes=5)
     """Until a refused message is tried again."""
 
@@ -74,7 +73,7 @@ class Relay(Loop):
         await self._release()
 
     async def _hold(self) -> bool:
-        """Takes the lease, or prolongs it unless it outlasts whatever is sent now."""
+        """Takes the lease, or renews it if it might expire during the next send."""
         now = time.monotonic()
         lease = self._limits.lease.total_seconds()
         if self._epoch is None or now > self._held_until - max(lease / 2, self._limits.sending.total_seconds()):
@@ -91,19 +90,19 @@ class Relay(Loop):
             self._epoch = None
 
     async def round(self) -> bool:
-        """Publishes the oldest message of each key, as many as one round takes. True if there may be more."""
+        """Publishes the oldest message of each key, up to the batch size. True if there may be more."""
         epoch = self._epoch
         rows = await self._choose()
         if not rows:
             return False
         if not await self._hold() or self._epoch != epoch:
-            return False  # choosing took so long that somebody else led meanwhile, and has sent these
+            return False  # another process may have led meanwhile and sent these
         results = await self._producer.send([_record(row) for row in rows])
         await self._mark(rows, results)
         return True
 
     async def _choose(self) -> list[OutboxMessage]:
-        """The oldest row of each key. A key with many rows is passed over once one of them is taken."""
+        """The oldest row of each key. Pages skip the keys that have a chosen row already."""
         chosen: dict[bytes | int, OutboxMessage] = {}
         after = 0
         async with self._database.transaction() as tx:
@@ -131,7 +130,7 @@ class Relay(Loop):
         try:
             await self._write_down(sent, refused)
         finally:
-            if unresolved is not None:  # even when nothing can be marked: this producer must not send it again
+            if unresolved is not None:  # even if marking failed: this producer must not send it again
                 await self._producer.renew()
         if unresolved is not None:
             raise TemporaryError("kafka_unavailable", unresolved.detail, outcome_unknown=True)

@@ -1,6 +1,7 @@
-"""/healthz, /readyz and /metrics on a small HTTP server. They need no token and tell nothing of a tenant.
+"""Serves /healthz, /readyz and /metrics over HTTP, without a token and without data of any tenant.
 
-`/healthz`: each loop makes progress (else: restart me). `/readyz`: Postgres answers and its schema is this version's.
+`/healthz`: every loop makes progress; otherwise the process needs a restart. `/readyz`: Postgres answers and its schema
+is this version's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 class HealthServer:
-    """Serves until closed. `standing_still` names loops without progress, `not_ready` says what is missing."""
+    """Serves until closed. `standing_still` names loops without progress; `not_ready` returns the problem, if any."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class HealthServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
-        """Gives the port, which matters when any free one was asked for."""
+        """Starts the server and returns its port, which the system chooses if the configured port is 0."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -51,6 +52,7 @@ class HealthServer:
         return port
 
     async def close(self) -> None:
+        """Stops the server."""
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -67,6 +69,6 @@ class HealthServer:
         return web.json_response({"status": "ok"})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        with suppress(Exception):  # without Postgres the process's own counters are still worth reading
+        with suppress(Exception):  # without Postgres, the process's own counters are still served
             await self._before_metrics()
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

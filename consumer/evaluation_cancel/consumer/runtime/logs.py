@@ -1,4 +1,4 @@
-"""The service's log: what client libraries may say in it, which is a line now and then."""
+"""The service's log, in which lines of client libraries are throttled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOISY = ("aiokafka", "kubernetes_asyncio", "aiobotocore", "botocore", "asyncio"
 
 
 class _OncePerSecond(logging.Filter):
-    """A client whose broker is away writes thousands of lines a second; one of each kind tells as much."""
+    """Throttles each library: a client whose broker is away writes thousands of lines a second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,10 +20,10 @@ class _OncePerSecond(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         suppressed = self._throttle.allow(record.name.partition(".")[0])
         if suppressed:
-            record.msg = f"{record.msg} (and {suppressed} more lines held back)"
+            record.msg = f"{record.msg} (and {suppressed} more lines suppressed)"
         return suppressed is not None
 
 
 def configure(level: str) -> None:
-    """Once, from the composition root."""
+    """Configures logging for the process. Call once, at the start."""
     write_json_lines(level, libraries=dict.fromkeys(_NOISY, logging.WARNING), passing=_OncePerSecond())

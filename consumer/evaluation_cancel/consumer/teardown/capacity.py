@@ -1,8 +1,7 @@
-"""One cluster's share of the teardown: its queue of claimed rows, and how it fares.
+"""The queue of one cluster's claimed rows, its capacity, and the slots reserved for new cancellations.
 
-A cluster that is slow or away must not use up what the others could do: each has its own workers and its own bound on
-rows in hand, which shrinks with the pace it keeps. No attempts are made here (`attempt.py`), nothing is claimed
-(`loop.py`).
+A slow or unreachable cluster must not use up the capacity of the others. Each has its own workers and its own bound on
+rows in flight, which shrinks as its attempts get slower. `loop.py` claims rows, `attempt.py` attempts them.
 """
 
 from __future__ import annotations
@@ -31,39 +30,39 @@ _MOST_TROUBLED = 50_000
 class ClusterQueue:
     """Rows of one cluster, between claim and written outcome."""
 
-    def __init__(self, name: str, jobs: Jobs, sightings: WatchCache, *, calls: int, most: int) -> None:
+    def __init__(self, name: str, jobs: Jobs, watch_cache: WatchCache, *, calls: int, most: int) -> None:
         self.name = name
         self.jobs = jobs
-        self.sightings = sightings
+        self.watch_cache = watch_cache
         self.calls = asyncio.Semaphore(calls)
-        """Held by an attempt, but not while it waits for Postgres."""
+        """Held by an attempt, except while it waits for Postgres."""
         self._calls_at_once = calls
         self.workers = calls * _ATTEMPTS_A_CALL
         self.queue: asyncio.Queue[ClaimedCancellation] = asyncio.Queue()
         self.held = 0
         """Claimed and not yet written back."""
         self.busy = 0
-        """Workers in the midst of an attempt."""
+        """Number of workers with an attempt under way."""
         self._most = max(most, 2 * calls)
         self._seconds = 0.1
         self._outages = 0
         self._troubled: set[UUID] = set()
 
-    def room(self) -> int:
-        """How many more rows to claim: what is done in about two seconds, so that no lease ends in the queue."""
+    def capacity(self) -> int:
+        """How many more rows to claim: about two seconds of work, so that no lease expires in the queue."""
         ahead = int(_AHEAD * self._calls_at_once / max(self._seconds, 1e-6))
         return max(0, min(self._most, max(2 * self._calls_at_once, ahead)) - self.held)
 
     def is_busy(self) -> bool:
-        """More than half of what it may hold is held."""
-        return self.room() < self.held
+        """True if more than half of the rows it may hold are held."""
+        return self.capacity() < self.held
 
-    def has_room(self) -> bool:
-        """SlotReservations worth a claim of its own."""
-        return self.room() >= self._calls_at_once
+    def has_capacity(self) -> bool:
+        """True if the capacity is worth a claim."""
+        return self.capacity() >= self._calls_at_once
 
     def note(self, row: ClaimedCancellation, outcome: Outcome, seconds: float) -> AbstractSet[UUID]:
-        """Learns from an attempt. Returns the evaluations to look at again because the cluster is back."""
+        """Records an attempt and its duration. Returns the evaluations to retry now because the cluster is back."""
         self._seconds += _SMOOTHING * (seconds - self._seconds)
         if isinstance(outcome, Retry) and outcome.code in OUTAGE:
             self._outages += 1
@@ -75,67 +74,72 @@ class ClusterQueue:
         return self.take_troubled() if was_away else frozenset()
 
     def take_troubled(self) -> AbstractSet[UUID]:
-        """Those that an outage turned away, which need not sit out their pauses once it is over."""
+        """Removes and returns the evaluations that an outage delayed; after it they need not wait out their pauses."""
         troubled, self._troubled = self._troubled, set()
         return troubled
 
 
 _MOST_PATIENCE = 0.2
-"""Seconds that intake waits for room at most: a slow cluster must not hold decisions up."""
+"""Seconds that intake waits for capacity at most: a slow cluster must not delay decisions."""
 
 
 class SlotReservations:
-    """`place` puts a row to work for which room was reserved."""
+    """Reserves slots for new cancellations, only while none is due in Postgres. `place` queues a claimed row."""
 
-    def __init__(self, lanes: Mapping[str, ClusterQueue], place: Callable[[ClaimedCancellation], None]) -> None:
-        self._lanes = lanes
+    def __init__(
+        self, cluster_queues: Mapping[str, ClusterQueue], place: Callable[[ClaimedCancellation], None]
+    ) -> None:
+        self._cluster_queues = cluster_queues
         self._place = place
         self._open = False
         self._freed = asyncio.Event()
 
     def open_if(self, nothing_due: bool) -> None:
-        """After a look into Postgres."""
+        """Call after each claim: new cancellations get slots only if nothing was due."""
         self._open = nothing_due
         if nothing_due:
             self._freed.set()
 
     def close(self) -> None:
+        """Reserves no more slots."""
         self._open = False
 
     def freed(self) -> None:
-        """A row has left its lane."""
+        """Call when a row has left its cluster's queue."""
         self._freed.set()
 
-    def reserve(self, clusters: Sequence[str | None]) -> list[bool]:
-        """For which of so many new cancellations there is room; it is kept until they are taken, or freed."""
+    def try_reserve(self, clusters: Sequence[str | None]) -> list[bool]:
+        """Reserves a slot for each new cancellation, given by its cluster; False where there is none."""
         return [self._open and self._reserve(cluster) for cluster in clusters]
 
     def _reserve(self, cluster: str | None) -> bool:
         if cluster is None:
             return True
-        lane = self._lanes.get(cluster)
-        if lane is None:
-            return False  # some other process's business
-        if lane.room() <= 0:
-            self._open = False  # from now on something waits
+        cluster_queue = self._cluster_queues.get(cluster)
+        if cluster_queue is None:
+            return False  # another process works on that cluster
+        if cluster_queue.capacity() <= 0:
+            self._open = False  # from now on a cancellation waits in Postgres
             return False
-        lane.held += 1
+        cluster_queue.held += 1
         return True
 
-    def free(self, clusters: Sequence[str | None]) -> None:
+    def release(self, clusters: Sequence[str | None]) -> None:
+        """Gives reserved slots back unused."""
         for cluster in clusters:
             if cluster is not None:
-                self._lanes[cluster].held -= 1
+                self._cluster_queues[cluster].held -= 1
 
-    def take(self, rows: Sequence[ClaimedCancellation]) -> None:
+    def dispatch(self, rows: Sequence[ClaimedCancellation]) -> None:
+        """Starts the teardown of claimed rows in their reserved slots."""
         for row in rows:
             self._place(row)
 
-    async def roomy(self) -> None:
-        """Returns when new cancellations would find room, or after a moment."""
+    async def wait_for_capacity(self) -> None:
+        """Returns when new cancellations would get a slot, or after 0.2 seconds."""
         until = time.monotonic() + _MOST_PATIENCE
         while (left := until - time.monotonic()) > 0:
-            if self._open and not any(lane.is_busy() for lane in self._lanes.values()):
+            if self._open and not any(cluster_queue.is_busy() for cluster_queue in self._cluster_queues.values()):
                 return
             self._freed.clear()
             await wait_at_most(self._freed, left)

@@ -1,8 +1,8 @@
-"""Claims open cancellations and has each attempted, many at once; hands the outcomes back in batches.
+"""Claims due cancellations, attempts many at once, and writes the outcomes in batches.
 
-The bound is on calls in flight, for each cluster: an attempt makes one call at a time. A cancellation that waits
-for pods to end holds none of them: it is a row in Postgres again, woken by the watch or by its own next look. What an
-attempt does is in `attempt.py`, each cluster's queue in `capacity.py`, the rows in hand in `in_flight.py`.
+Each cluster has a bound on calls in flight; an attempt makes one call at a time. A cancellation that waits for pods to
+end takes no capacity: it is a row in Postgres again, due when the watch sees a change or at its next poll. One attempt
+is in `attempt.py`, the queue of a cluster in `capacity.py`, the rows in flight in `in_flight.py`.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Teardown(Loop):
         store: CancellationStore,
         clusters: Mapping[str, Jobs],
         worker: str,
-        sightings: Mapping[str, WatchCache] | None = None,
+        watch_caches: Mapping[str, WatchCache] | None = None,
         rules: TeardownRules | None = None,
         limits: TeardownLimits | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         observe: Callable[[str | None, Outcome, float], None] | None = None,
     ) -> None:
-        """`observe` is told the cluster, the outcome and the seconds of each attempt, for metrics."""
+        """`observe` is called with the cluster, the outcome and the seconds of each attempt, for metrics."""
         super().__init__()
         self._store = store
         self._worker = worker
@@ -55,16 +55,16 @@ class Teardown(Loop):
         self._now = now
         self._observe = observe
         calls, most = self._limits.calls_in_flight, self._limits.most_held
-        self._lanes = {
-            name: ClusterQueue(name, jobs, (sightings or {}).get(name) or WatchCache(), calls=calls, most=most)
+        self._cluster_queues = {
+            name: ClusterQueue(name, jobs, (watch_caches or {}).get(name) or WatchCache(), calls=calls, most=most)
             for name, jobs in clusters.items()
         }
         self._in_flight = InFlight(store, self._limits, on_released=self._on_released, on_woken=self.nudge)
         self._throttle = LogThrottle()
         self._idle = asyncio.Event()
         self._hungry = False
-        self.room = SlotReservations(self._lanes, self._place)
-        """For cancellations that this process opens itself."""
+        self.reservations = SlotReservations(self._cluster_queues, self._place)
+        """Slots for the cancellations that this process opens itself."""
 
     @property
     def outcomes(self) -> Mapping[str, int]:
@@ -72,32 +72,34 @@ class Teardown(Loop):
         return self._in_flight.outcomes
 
     def on_change(self, evaluation_id: UUID, change: Change) -> None:
-        """From the watch: a Job of that evaluation appeared, or all of it is gone."""
+        """The watch saw a Job of that evaluation appear, or all of its Jobs and pods end."""
         self._in_flight.on_change(evaluation_id, change)
 
     def on_reachable(self, cluster: str) -> None:
-        """From the watch: that cluster answers again."""
-        self._in_flight.wake(self._lanes[cluster].take_troubled())
+        """The watch reached that cluster again: retries the rows that its outage delayed."""
+        self._in_flight.wake(self._cluster_queues[cluster].take_troubled())
 
     def stop(self) -> None:
         """Claims no more rows; `run` returns once the outcomes of those in flight are written."""
         super().stop()
-        self.room.close()
+        self.reservations.close()
 
     async def run(self) -> None:
-        """Until cancelled, or stopped and done."""
+        """Claims and attempts until stopped; returns once the outcomes of all rows in flight are written."""
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [
-                    group.create_task(self._work(lane)) for lane in self._lanes.values() for _ in range(lane.workers)
+                    group.create_task(self._work(queue))
+                    for queue in self._cluster_queues.values()
+                    for _ in range(queue.workers)
                 ]
                 await self._claim_until_stopped()
-                await self._finish_what_is_in_hand()
+                await self._finish_in_flight()
                 for worker in workers:
                     worker.cancel()
         finally:
-            self.room.close()
-            self._let_go()
+            self.reservations.close()
+            self._release_all()
 
     async def _claim_until_stopped(self) -> None:
         while self.next_round():
@@ -111,25 +113,29 @@ class Teardown(Loop):
                 await self.wait(self._limits.poll)
 
     async def _claim(self) -> bool:
-        """Claims what there is room for. True if there may be more to claim at once: the shares of teams with little
-        due are not given to others, so that less than was asked for is no sign of the end.
+        """Claims as many rows as there is capacity for. True if more may be due now.
+
+        Fewer rows than the limit does not mean that none are left: unused shares of a team are not given to others.
         """
-        lanes = [lane for lane in self._lanes.values() if lane.has_room()]
-        room = self._limits.most_held * (1 + len(self._lanes)) - len(self._in_flight)
-        limit = min(self._limits.batch, room, *(lane.room() for lane in lanes))
-        self._hungry = limit <= 0 or len(lanes) < len(self._lanes)
+        available = [queue for queue in self._cluster_queues.values() if queue.has_capacity()]
+        capacity = self._limits.most_held * (1 + len(self._cluster_queues)) - len(self._in_flight)
+        limit = min(self._limits.batch, capacity, *(queue.capacity() for queue in available))
+        self._hungry = limit <= 0 or len(available) < len(self._cluster_queues)
         if limit <= 0:
             return False
         rows = await self._store.claim_cancellations(
-            clusters=[lane.name for lane in lanes], worker=self._worker, limit=limit, lease=self._limits.lease
+            clusters=[cluster_queue.name for cluster_queue in available],
+            worker=self._worker,
+            limit=limit,
+            lease=self._limits.lease,
         )
         self.progressed()
         for row in rows:
             if row.cluster is not None:
-                self._lanes[row.cluster].held += 1
+                self._cluster_queues[row.cluster].held += 1
             self._place(row)
         self._hungry = self._hungry or bool(rows)
-        self.room.open_if(not rows and len(lanes) == len(self._lanes) and not self._stopping)
+        self.reservations.open_if(not rows and len(available) == len(self._cluster_queues) and not self._stopping)
         return bool(rows)
 
     def _place(self, row: ClaimedCancellation) -> None:
@@ -137,58 +143,58 @@ class Teardown(Loop):
         if row.cluster is None:
             self._settle(row, without_cluster(row, self._rules))
             return
-        self._lanes[row.cluster].queue.put_nowait(row)
+        self._cluster_queues[row.cluster].queue.put_nowait(row)
 
     def _on_released(self, row: ClaimedCancellation) -> None:
-        """Called for each row that was written back: there is room again."""
+        """Called for each row that is no longer in flight: there is capacity again."""
         if row.cluster is not None:
-            self._lanes[row.cluster].held -= 1
+            self._cluster_queues[row.cluster].held -= 1
         self.progressed()
-        self.room.freed()
+        self.reservations.freed()
         if self._hungry:
             self.nudge()
 
-    async def _work(self, lane: ClusterQueue) -> None:
+    async def _work(self, cluster_queue: ClusterQueue) -> None:
         """One worker: one attempt at a time, until cancelled."""
         done = 0
         while True:
-            row = await lane.queue.get()
-            lane.busy += 1
+            row = await cluster_queue.queue.get()
+            cluster_queue.busy += 1
             try:
-                async with lane.calls:
-                    await self._begin(lane, row)
+                async with cluster_queue.calls:
+                    await self._begin(cluster_queue, row)
             finally:
-                lane.busy -= 1
+                cluster_queue.busy -= 1
                 self._idle.set()
             done += 1
             if done % _ROWS_BETWEEN_YIELDS == 0:
                 await asyncio.sleep(0)
 
-    async def _begin(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
+    async def _begin(self, cluster_queue: ClusterQueue, row: ClaimedCancellation) -> None:
         if time.monotonic() >= row.deadline:
-            self._in_flight.drop(row)  # whoever claims it next has the time
+            self._in_flight.drop(row)  # the lease is about to expire; the next claim has a full one
         elif self._stopping:
             self._give_back(row)
         else:
-            await self._attempt(lane, row)
+            await self._attempt(cluster_queue, row)
 
     def _give_back(self, row: ClaimedCancellation) -> None:
-        """For whoever claims it next; nothing was done."""
+        """Makes the row due for the next claim; nothing was attempted."""
         self._settle(row, StillStopping(evidence=row.evidence, poll_again_in=0.0, deleted=False))
 
-    async def _attempt(self, lane: ClusterQueue, row: ClaimedCancellation) -> None:
+    async def _attempt(self, cluster_queue: ClusterQueue, row: ClaimedCancellation) -> None:
         started = time.monotonic()
-        intent = _Intent(lane, self._in_flight, row)
+        intent = _Intent(cluster_queue, self._in_flight, row)
         try:
             outcome = await attempt(
                 row,
-                lane.jobs,
+                cluster_queue.jobs,
                 intent.record,
                 rules=self._rules,
                 now=lambda: self._now() + row.clock_ahead,
-                seen_pods=lane.sightings.pods_of,
+                seen_pods=cluster_queue.watch_cache.pods_of,
             )
-        except Exception as error:  # noqa: BLE001  # a worker must outlive whatever one row does to it
+        except Exception as error:  # noqa: BLE001  # a fault of one row must not end the worker
             _log.error("An attempt broke off.", action="attempt_broken", cancellation_id=str(row.id), exc_info=error)
             outcome = Retry(
                 evidence=row.evidence,
@@ -198,9 +204,9 @@ class Teardown(Loop):
                 refused=False,
             )
         seconds = time.monotonic() - started - intent.seconds
-        self._in_flight.wake(lane.note(row, outcome, seconds))
+        self._in_flight.wake(cluster_queue.note(row, outcome, seconds))
         if self._observe is not None:
-            self._observe(lane.name, outcome, seconds)
+            self._observe(cluster_queue.name, outcome, seconds)
         self._settle(row, outcome)
 
     def _settle(self, row: ClaimedCancellation, outcome: Outcome) -> None:
@@ -208,21 +214,21 @@ class Teardown(Loop):
             self._log_trouble(row, outcome)
         self._in_flight.settle(row, outcome)
 
-    async def _finish_what_is_in_hand(self) -> None:
-        """Gives back what was not begun, waits for what was, and writes it all."""
-        for lane in self._lanes.values():
-            while not lane.queue.empty():
-                self._give_back(lane.queue.get_nowait())
-        while any(lane.busy for lane in self._lanes.values()):
+    async def _finish_in_flight(self) -> None:
+        """Gives back rows that were not begun, waits for the attempts under way, and writes all outcomes."""
+        for cluster_queue in self._cluster_queues.values():
+            while not cluster_queue.queue.empty():
+                self._give_back(cluster_queue.queue.get_nowait())
+        while any(queue.busy for queue in self._cluster_queues.values()):
             self._idle.clear()
             await self._idle.wait()
         await self._in_flight.drain()
 
-    def _let_go(self) -> None:
-        """Nobody works on anything any more: without this, a run after a fault would have less room than the first."""
-        for lane in self._lanes.values():
-            while not lane.queue.empty():
-                self._in_flight.drop(lane.queue.get_nowait())
+    def _release_all(self) -> None:
+        """Releases all rows, so that a run after a fault has as much capacity as the first."""
+        for cluster_queue in self._cluster_queues.values():
+            while not cluster_queue.queue.empty():
+                self._in_flight.drop(cluster_queue.queue.get_nowait())
         self._in_flight.release_all()
 
     def _log_trouble(self, row: ClaimedCancellation, outcome: Retry | Failed) -> None:
@@ -248,19 +254,19 @@ class Teardown(Loop):
 
 
 class _Intent:
-    """An attempt's intent. It holds no call's place while Postgres writes it, nor counts as the cluster's time."""
+    """Records an attempt's intent. Meanwhile the attempt holds no call slot, and the time is not the cluster's."""
 
-    def __init__(self, lane: ClusterQueue, hand: InFlight, row: ClaimedCancellation) -> None:
-        self._lane = lane
-        self._in_flight = hand
+    def __init__(self, cluster_queue: ClusterQueue, in_flight: InFlight, row: ClaimedCancellation) -> None:
+        self._cluster_queue = cluster_queue
+        self._in_flight = in_flight
         self._row = row
         self.seconds = 0.0
 
     async def record(self) -> bool:
         started = time.monotonic()
-        self._lane.calls.release()
+        self._cluster_queue.calls.release()
         try:
             return await self._in_flight.record_intent(self._row)
         finally:
-            await self._lane.calls.acquire()
+            await self._cluster_queue.calls.acquire()
             self.seconds += time.monotonic() - started

@@ -190,5 +190,5 @@ async def test_an_undecided_command_that_its_table_refuses_does_not_delay_the_ot
     assert await postgres_env.count("commands", "decision = 'accepted'") == len(others)
     assert await postgres_env.count("commands", "decision IS NULL") == 1
     await postgres_env.admin.execute("DROP TRIGGER theirs ON evaluation_cancel.evaluations")
-    later = DecisionService(postgres_env.database, EVENTS, postgres_env.handover)  # one that has not heard of it
+    later = DecisionService(postgres_env.database, EVENTS, postgres_env.eager_claims)  # one that has not heard of it
     assert (await later.left_over(100)).counts == {"accepted": 1}

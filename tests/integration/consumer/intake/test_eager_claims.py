@@ -23,22 +23,22 @@ class SlotSupplier:
         self.taken: list[ClaimedCancellation] = []
         self.freed = 0
 
-    def reserve(self, clusters: Sequence[str | None]) -> list[bool]:
+    def try_reserve(self, clusters: Sequence[str | None]) -> list[bool]:
         return [n < self.room for n in range(len(clusters))]
 
-    def free(self, clusters: Sequence[str | None]) -> None:
+    def release(self, clusters: Sequence[str | None]) -> None:
         self.freed += len(clusters)
 
-    def take(self, rows: Sequence[ClaimedCancellation]) -> None:
+    def dispatch(self, rows: Sequence[ClaimedCancellation]) -> None:
         self.taken += rows
 
-    async def roomy(self) -> None:
+    async def wait_for_capacity(self) -> None:
         pass
 
 
 async def test_cancellations_with_a_slot_are_opened_claimed_and_the_others_are_due(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
-    postgres_env.handover.to(taker)
+    postgres_env.supply_slots(taker)
     first, second = [await postgres_env.evaluation("running") for _ in range(2)]
     decided = await postgres_env.decide.record(Batch(commands=[command(first), command(second)]))
     assert decided.waiting == 1
@@ -53,7 +53,7 @@ async def test_cancellations_with_a_slot_are_opened_claimed_and_the_others_are_d
 
 async def test_an_eager_claim_ends_like_any_other_claim(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
-    postgres_env.handover.to(taker)
+    postgres_env.supply_slots(taker)
     evaluation = await postgres_env.evaluation("running")
     await postgres_env.decide.record(Batch(commands=[command(evaluation)]))
     await postgres_env.store.finish_cancellations([(taker.taken[0], Gone(evidence=TeardownEvidence(job="u")))])
@@ -67,7 +67,7 @@ async def test_no_slot_is_used_when_the_transaction_fails(
         raise TemporaryError("postgres_unavailable", "gone")
 
     taker = SlotSupplier(1)
-    postgres_env.handover.to(taker)
+    postgres_env.supply_slots(taker)
     evaluation = await postgres_env.evaluation("running")
     monkeypatch.setattr("evaluation_cancel.consumer.sql.evaluations.touch", failing)
     with pytest.raises(TemporaryError):
@@ -78,7 +78,7 @@ async def test_no_slot_is_used_when_the_transaction_fails(
 
 async def test_the_eager_claims_of_a_process_that_died_are_due_after_their_lease(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
-    postgres_env.handover.to(taker)
+    postgres_env.supply_slots(taker)
     evaluation = await postgres_env.evaluation("running")
     await postgres_env.decide.record(Batch(commands=[command(evaluation)]))
     [stale] = taker.taken
@@ -95,7 +95,7 @@ async def test_the_eager_claims_of_a_process_that_died_are_due_after_their_lease
 
 async def test_our_deadline_of_an_eager_claim_is_before_the_lease_in_the_database(postgres_env: PostgresEnv) -> None:
     taker = SlotSupplier(1)
-    postgres_env.handover.to(taker)
+    postgres_env.supply_slots(taker)
     await postgres_env.decide.record(Batch(commands=[command(await postgres_env.evaluation("running"))]))
     [taken] = taker.taken
     left = await postgres_env.admin.fetchval(

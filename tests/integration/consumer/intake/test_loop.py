@@ -110,7 +110,9 @@ async def test_half_of_a_batch_committed_before_an_outage_is_counted_once(intake
     evaluations = [await postgres_env.evaluation() for _ in range(4)]
     sent = [(bare(evaluation), []) for evaluation in evaluations]
     await send_batch(intake_env.environment.kafka.bootstrap_servers, intake_env.topics.commands, sent)
-    async with intake_env.open(FailsAfterTheFirstHalf(postgres_env.database, intake_env.events, postgres_env.handover)):
+    async with intake_env.open(
+        FailsAfterTheFirstHalf(postgres_env.database, intake_env.events, postgres_env.eager_claims)
+    ):
         await until(lambda: postgres_env.count_is("commands", 4, "decision = 'accepted'"), "all were accepted")
     assert intake_env.counts == {"accepted": 4}
     assert intake_env.records == 4
@@ -137,7 +139,7 @@ async def test_an_offset_is_committed_only_after_postgres_has_the_batch(intake_e
             tried.set()
             raise TemporaryError("postgres_unavailable", f"down for {len(batch.commands)} commands")
 
-    async with intake_env.open(Down(postgres_env.database, intake_env.events, postgres_env.handover)):
+    async with intake_env.open(Down(postgres_env.database, intake_env.events, postgres_env.eager_claims)):
         await asyncio.wait_for(tried.wait(), 60)
     assert await intake_env.committed() == 0
     async with intake_env.open():

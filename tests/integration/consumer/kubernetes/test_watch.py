@@ -24,7 +24,7 @@ class Heard:
     """A running watch and the changes that it reported."""
 
     watch: ClusterWatch
-    sightings: WatchCache
+    watch_cache: WatchCache
     changes: list[tuple[UUID, Change]] = field(default_factory=list)
     connections: int = 0
 
@@ -39,7 +39,7 @@ class Heard:
 async def watching(
     cluster_env: ClusterEnv, *, renew_every: float = 60.0, namespaces: tuple[str, ...] = ()
 ) -> AsyncIterator[Heard]:
-    sightings = WatchCache()
+    watch_cache = WatchCache()
     changes: list[tuple[UUID, Change]] = []
     reported: list[Heard] = []
 
@@ -49,13 +49,13 @@ async def watching(
     watch = ClusterWatch(
         cluster_env.jobs.calls,
         cluster=CLUSTER,
-        sightings=sightings,
+        watch_cache=watch_cache,
         on_change=lambda evaluation_id, change: changes.append((evaluation_id, change)),
         on_connected=connected,
         namespaces=namespaces,
         renew_every=renew_every,
     )
-    reported.append(Heard(watch=watch, sightings=sightings, changes=changes))
+    reported.append(Heard(watch=watch, watch_cache=watch_cache, changes=changes))
     task = asyncio.create_task(watch.run())
     try:
         await until(lambda: watch.connected, "it is connected")
@@ -74,13 +74,13 @@ async def test_the_appearance_and_the_end_of_a_labelled_job_are_reported(cluster
     async with watching(cluster_env) as heard:
         uid = await cluster_env.job(evaluation_id, pods=2)
         await heard.until(evaluation_id, "appeared")
-        await until(lambda: len(heard.sightings.pods_of(uid)) == 2, "its pods were seen")
+        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 2, "its pods were seen")
         assert not heard.heard(evaluation_id, "ended")
         await delete(cluster_env)
         await heard.until(evaluation_id, "ended")
         assert (await cluster_env.raw.job("job")).code == 404
         assert await cluster_env.raw.pods_of(uid) == []
-        assert all(pod.gone_at is not None for pod in heard.sightings.pods_of(uid))
+        assert all(pod.gone_at is not None for pod in heard.watch_cache.pods_of(uid))
 
 
 async def test_jobs_without_a_valid_label_are_ignored(cluster_env: ClusterEnv) -> None:
@@ -90,7 +90,7 @@ async def test_jobs_without_a_valid_label_are_ignored(cluster_env: ClusterEnv) -
         await cluster_env.raw.create_job("odd", labels={"evaluations.vijil.ai/evaluation-id": "no-uuid"})
         await cluster_env.job(evaluation_id)
         await heard.until(evaluation_id, "appeared")
-        assert len(heard.sightings.pods_of((await cluster_env.raw.job("stranger")).uid)) == 0
+        assert len(heard.watch_cache.pods_of((await cluster_env.raw.job("stranger")).uid)) == 0
 
 
 async def test_jobs_of_other_namespaces_are_left_out_when_some_are_named(cluster_env: ClusterEnv) -> None:
@@ -122,7 +122,7 @@ async def test_an_end_during_an_outage_is_reported_after_it(faulty: ClusterEnv, 
     evaluation_id = uuid4()
     async with watching(faulty) as heard:
         uid = await faulty.job(evaluation_id, ends_after="0.3")
-        await until(lambda: len(heard.sightings.pods_of(uid)) == 1, "its pod was seen")
+        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 1, "its pod was seen")
         await delete(faulty)
         await simulator.stop()
         await until(lambda: not heard.watch.connected, "the loss was noticed")
@@ -138,7 +138,7 @@ async def test_an_expired_version_leads_to_a_new_list(faulty: ClusterEnv, simula
     evaluation_id = uuid4()
     async with watching(faulty, renew_every=1.0) as heard:
         uid = await faulty.job(evaluation_id)
-        await until(lambda: len(heard.sightings.pods_of(uid)) == 1, "its pod was seen")
+        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 1, "its pod was seen")
         gone = [
             simulator.faults.answer(410, Which(verb="watch", resource=resource), times=2)
             for resource in ("jobs", "pods")

@@ -47,7 +47,7 @@ async def recorded(postgres_env: PostgresEnv, *batch: ReceivedCommand) -> None:
         every_team_sources=frozenset(),
         accept_bare=True,
         on_decided=lambda _decided, _records: None,
-        wait_for_capacity=postgres_env.handover.roomy,
+        wait_for_capacity=postgres_env.eager_claims.wait_for_capacity,
     )
     assert await intake._until_recorded(Batch(commands=batch, next_offsets=[Position("commands", 0, 7)])) is not None
 
@@ -126,7 +126,7 @@ async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float 
         application_name="impatient",
     )
     postgres_env.database = Database(pool)
-    postgres_env.decide = DecisionService(postgres_env.database, EVENTS, postgres_env.handover)
+    postgres_env.decide = DecisionService(postgres_env.database, EVENTS, postgres_env.eager_claims)
     postgres_env.store = PostgresCancellationStore(
         postgres_env.database,
         EVENTS,

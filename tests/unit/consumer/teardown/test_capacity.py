@@ -23,44 +23,44 @@ def test_nothing_is_handed_over_while_something_due_waits_in_postgres() -> None:
     kept = lane()
     waiting = room(kept)
     waiting.open_if(nothing_due=False)
-    assert waiting.reserve(["c", None]) == [False, False]
+    assert waiting.try_reserve(["c", None]) == [False, False]
     assert kept.held == 0
 
 
 def test_what_is_reserved_is_no_more_than_the_lane_has_room_for() -> None:
     kept = lane()
     asked = ["c"] * 10
-    chosen = room(kept).reserve(asked)
+    chosen = room(kept).try_reserve(asked)
     assert sum(chosen) == kept.held
-    assert kept.room() == 0
+    assert kept.capacity() == 0
 
 
 def test_once_one_has_to_wait_those_after_it_wait_too() -> None:
     kept = lane()
     full = room(kept)
-    full.reserve(["c"] * 10)
-    full.free(["c"] * kept.held)
-    assert full.reserve(["c"]) == [False], "the one that waits is to be claimed before"
+    full.try_reserve(["c"] * 10)
+    full.release(["c"] * kept.held)
+    assert full.try_reserve(["c"]) == [False], "the one that waits is to be claimed before"
 
 
 def test_a_cluster_of_another_process_is_left_to_it_and_closes_nothing() -> None:
     kept = lane()
-    assert room(kept).reserve(["elsewhere", "c", None]) == [False, True, True]
+    assert room(kept).try_reserve(["elsewhere", "c", None]) == [False, True, True]
 
 
 def test_what_was_reserved_for_a_transaction_that_failed_is_free_again() -> None:
     kept = lane()
     failed = room(kept)
-    assert failed.reserve(["c", None]) == [True, True]
-    failed.free(["c", None])
+    assert failed.try_reserve(["c", None]) == [True, True]
+    failed.release(["c", None])
     assert kept.held == 0
 
 
 async def test_a_wait_for_room_ends_when_a_row_leaves() -> None:
     kept = lane()
     busy = room(kept)
-    busy.reserve(["c"] * 3)
-    waiting = asyncio.ensure_future(busy.roomy())
+    busy.try_reserve(["c"] * 3)
+    waiting = asyncio.ensure_future(busy.wait_for_capacity())
     await asyncio.sleep(0)
     assert not waiting.done()
     kept.held = 0
@@ -71,4 +71,4 @@ async def test_a_wait_for_room_ends_when_a_row_leaves() -> None:
 async def test_a_wait_for_room_ends_after_a_moment_in_any_case() -> None:
     full = room(lane())
     full.close()
-    await asyncio.wait_for(full.roomy(), 30)
+    await asyncio.wait_for(full.wait_for_capacity(), 30)

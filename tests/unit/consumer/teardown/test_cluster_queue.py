@@ -15,7 +15,7 @@ async def test_a_slow_cluster_is_given_few_rows_and_the_rest_stay_for_others() -
     store = MemoryCancellations(*(stored(n) for n in range(500)))
     jobs = Gated()
     async with running(store, jobs, limits=replace(LIMITS, most_held=1000)) as loop:
-        loop._lanes["local"]._seconds = 10.0
+        loop._cluster_queues["local"]._seconds = 10.0
         await until(lambda: jobs.waiting == 4, "calls are waiting")
         before = store.claims
         await until(lambda: store.claims > before + 3, "it went on claiming")

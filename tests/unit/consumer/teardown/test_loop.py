@@ -138,7 +138,7 @@ async def test_a_run_that_breaks_off_leaves_the_next_one_all_its_room() -> None:
     jobs.gate.set()
     await asyncio.wait([first])
     assert first.exception() is not None
-    assert loop._lanes["local"].held == len(loop._in_flight) == 0
+    assert loop._cluster_queues["local"].held == len(loop._in_flight) == 0
     for row in store.open:
         row.due = 0.0  # as when the leases have ended
     second = asyncio.create_task(loop.run())
