@@ -28,13 +28,13 @@ from deploy.local.kafka.broker import Kafka, ensure_topics
 from deploy.local.kafka.memory import kafka_memory
 from deploy.local.kafka.real import kafka_real
 from deploy.local.processes.process import workspace
-from evaluation_cancel.consumer.audit.cli.terminal import collect_less
 from evaluation_cancel.consumer.audit.history.history import KafkaHistory
 from evaluation_cancel.consumer.audit.history.progress import Meter
 from evaluation_cancel.consumer.audit.history.selection import Selection
 from evaluation_cancel.consumer.audit.kafka.client import open_log
 from evaluation_cancel.consumer.audit.replay.outputs import JsonLinesOutput
 from evaluation_cancel.consumer.audit.replay.replay import replay
+from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 from evaluation_cancel.schemas.envelope import TYPE_PREFIX, Envelope, schema_uri
 from evaluation_cancel.schemas.events import Actor, EvaluationCancelled, Evidence, PodEnded, event_id
 from evaluation_cancel.schemas.topics import Topics
@@ -101,7 +101,7 @@ async def read_by_replay(address: str, isolation: str, topic: str, out: Path) ->
         counted = Counted(file)
         async with open_log({"bootstrap_servers": address}, isolation, [topic]) as log:
             await log.bounds()  # the client has its metadata, as the raw one has
-            history = KafkaHistory(log, patience=30, say=_ignore)
+            history = KafkaHistory(log, patience=30, on_remark=_ignore)
             began = time.perf_counter()
             output = JsonLinesOutput(counted)  # type: ignore[arg-type]  # all that it uses
             count = await replay(history, [topic], Selection(), output, Meter(None))
@@ -174,7 +174,7 @@ async def child(way: str, address: str, isolation: str, topic: str, out: str) ->
         partitions = 4 if isolation == "read_uncommitted" else Topics().partitions
         reading = await read_raw(address, isolation, topic, partitions)
     else:
-        collect_less()  # as the command does
+        search_rarely()  # as the command does
         reading = await read_by_replay(address, isolation, topic, Path(out))
     print(json.dumps(asdict(reading)))
 
