@@ -101,7 +101,7 @@ async def read_by_replay(address: str, isolation: str, topic: str, out: Path) ->
         counted = Counted(file)
         async with open_log({"bootstrap_servers": address}, isolation, [topic]) as log:
             await log.bounds()  # the client has its metadata, as the raw one has
-            history = KafkaHistory(log, patience=30, say=_ignore)
+            history = KafkaHistory(log, patience=30, on_remark=_ignore)
             began = time.perf_counter()
             output = JsonLinesOutput(counted)  # type: ignore[arg-type]  # all that it uses
             count = await replay(history, [topic], Selection(), output, Meter(None))

@@ -20,7 +20,7 @@ def files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, check=False, text=True)
     if listed.returncode != 0:
         pytest.skip("not a git checkout: the list of files comes from git")
-    return [path for name in listed.stdout.splitlines() if (path := ROOT / name).exists()]
+    return sorted({path for name in listed.stdout.splitlines() if (path := ROOT / name).exists()})
 
 
 def test_no_file_is_longer_than_300_lines(files: list[Path]) -> None:

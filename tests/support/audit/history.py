@@ -19,7 +19,7 @@ from deploy.local.kubernetes.admin import administrator, create_namespace, delet
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.app import service
 from evaluation_cancel.consumer.audit.archive.object_store import probe
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.settings import ALL_LOOPS, ClusterSettings
 from evaluation_cancel.schemas.commands import CancelEvaluation, RequestedBy
@@ -143,14 +143,14 @@ async def made_history(environment: Stack, template: str, directory: Path) -> As
 
 
 async def archive_once(settings: AuditSettings) -> None:
-    async with parts.store(settings) as store:
+    async with wiring.store(settings) as store:
         await probe(store)
-        await parts.archiver(settings, store).run_once()
+        await wiring.archiver(settings, store).run_once()
 
 
 async def download(settings: AuditSettings) -> dict[str, bytes]:
     """All objects of the archive except the probe."""
-    async with parts.store(settings) as store:
+    async with wiring.store(settings) as store:
         found = {key: await store.get(key) async for key in store.keys("")}
     return {key: body for key, body in found.items() if body is not None and key != "probe"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,9 +10,16 @@ from uuid import UUID
 import orjson
 
 from evaluation_cancel.consumer.audit.history.strict import ArchivedEvaluation, archived_command, archived_event
-from evaluation_cancel.consumer.audit.verify.context import Case, Context, DeadLetterSeen, Reach, StoredEvaluation
+from evaluation_cancel.consumer.audit.verify.context import Case, Context, DeadLetterSeen, Reach
 from evaluation_cancel.consumer.audit.verify.findings import Findings
-from evaluation_cancel.consumer.audit.verify.verify import judge
+from evaluation_cancel.consumer.audit.verify.verify import check_evaluation
+from evaluation_cancel.consumer.domain.audit_rows import (
+    CancellationRow,
+    CommandRow,
+    EvaluationRow,
+    MessageRow,
+    StoredEvaluation,
+)
 from evaluation_cancel.consumer.domain.cancellations import PodGone, TeardownEvidence
 from evaluation_cancel.consumer.domain.decisions import DECISION_VERSION
 from evaluation_cancel.consumer.domain.evidence import dump_evidence
@@ -89,12 +96,23 @@ def inbox_row(archived: Any, **changes: Any) -> dict[str, Any]:
     }
 
 
+def evaluation_row(status: str) -> dict[str, Any]:
+    columns = [field.name for field in fields(EvaluationRow)]
+    return dict.fromkeys(columns) | {"id": EVALUATION, "team_id": "team-7", "status": status}
+
+
 def cancellation_row(**changes: Any) -> dict[str, Any]:
     return {
         "id": CANCELLATION,
         "evaluation_id": EVALUATION,
         "team_id": "team-7",
         "status_before": "running",
+        "cluster": None,
+        "intent_at": None,
+        "attempts": 1,
+        "next_attempt_at": NOON,
+        "cleanup_error_code": None,
+        "cleanup_error_text": None,
         "command_source": "/tests",
         "command_id": "command-1",
         "actor_kind": "user",
@@ -126,6 +144,7 @@ def message_row(archived: Any, **changes: Any) -> dict[str, Any]:
         "headers": pack_headers(headers),
         "created_at": NOON,
         "waiting": False,
+        "parked_for": None,
         **changes,
     }
 
@@ -137,7 +156,7 @@ def rejection(**changes: Any) -> EvaluationCancelRejected:
 
 
 class SoundHistory:
-    """A consistent history. Tests change it, then check the findings of `judge`."""
+    """A consistent history. Tests change it, then check the findings of `check`."""
 
     def __init__(self) -> None:
         self.commands = [command(0)]
@@ -145,13 +164,13 @@ class SoundHistory:
         self.rows = [inbox_row(self.commands[0])]
         self.cancellations = [cancellation_row()]
         self.messages = [message_row(e) for e in self.events]
-        self.evaluation: dict[str, Any] | None = {"status": "cancelled", "team_id": "team-7"}
+        self.evaluation: dict[str, Any] | None = evaluation_row("cancelled")
         self.dead: dict[tuple[str, int, int], DeadLetterSeen] = {}
         self.reach = Reach(next_offsets={(COMMANDS, 0): 100, (EVENTS, 0): 100})
         self.postgres = True
         self.lag = timedelta(hours=1)
 
-    def judge(self) -> Findings:
+    def check(self) -> Findings:
         context = Context(
             findings=Findings(),
             now=NOW,
@@ -164,11 +183,13 @@ class SoundHistory:
             messages_kept=timedelta(days=30),
         )
         stored = StoredEvaluation(
-            evaluation=self.evaluation,
-            commands=self.rows,
-            cancellations=self.cancellations,
-            messages=self.messages,
+            evaluation=None if self.evaluation is None else EvaluationRow(**self.evaluation),
+            commands=[CommandRow(**row) for row in self.rows],
+            cancellations=[CancellationRow(**row) for row in self.cancellations],
+            messages=[MessageRow(**row) for row in self.messages],
         )
         archived = ArchivedEvaluation(commands=self.commands, events=self.events)
-        judge(Case(evaluation_id=EVALUATION, archived=archived, stored=stored if self.postgres else None), context)
+        check_evaluation(
+            Case(evaluation_id=EVALUATION, archived=archived, stored=stored if self.postgres else None), context
+        )
         return context.findings

@@ -10,7 +10,7 @@ from typing import Final
 
 from evaluation_cancel.consumer.audit.archive.link import decode_link, encode_link
 from evaluation_cancel.consumer.audit.archive.signing import Signer, load_signer
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
 from tests.support.audit.history import History
 from tests.support.fakes.audit import MemoryStore, new_signer
 
@@ -94,7 +94,7 @@ def sign_with_another_key(history: History, store: MemoryStore) -> tuple[str, st
     """Sign the whole chain, so that every digest is right."""
     stranger, previous = new_signer(), None
     for key in events_links(history, store):
-        link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
+        link = decode_link(store.objects[key], wiring.trusted_keys(history.settings))
         raw = encode_link(replace(link, previous=previous), stranger)
         store.objects[key], previous = raw, hashlib.sha256(raw).hexdigest()
     return events_links(history, store)[0], "broken_link"
@@ -112,7 +112,7 @@ def insert_a_link(history: History, store: MemoryStore) -> tuple[str, str]:
 
 def insert_a_chain_of_an_unknown_key(history: History, store: MemoryStore) -> tuple[str, str]:
     found = events_links(history, store)
-    link = decode_link(store.objects[found[0]], parts.trusted_keys(history.settings))
+    link = decode_link(store.objects[found[0]], wiring.trusted_keys(history.settings))
     key = found[0].replace(f"/{link.partition:05d}/", "/00777/")
     store.objects[key] = encode_link(replace(link, partition=777), new_signer())
     return key, "broken_link"
@@ -121,7 +121,7 @@ def insert_a_chain_of_an_unknown_key(history: History, store: MemoryStore) -> tu
 def rewrite_a_link_with_the_stolen_key(history: History, store: MemoryStore) -> tuple[str, str]:
     """Rewrite one link. The next one still has the digest of the original."""
     _, key, after = events_links(history, store)[:3]
-    link = decode_link(store.objects[key], parts.trusted_keys(history.settings))
+    link = decode_link(store.objects[key], wiring.trusted_keys(history.settings))
     store.objects[key] = encode_link(replace(link, first_timestamp=1), signer_of(history))
     return after, "broken_chain"
 

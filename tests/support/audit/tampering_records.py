@@ -17,7 +17,7 @@ from evaluation_cancel.consumer.audit.archive.keys import data_key, day_of
 from evaluation_cancel.consumer.audit.archive.link import decode_link, encode_link
 from evaluation_cancel.consumer.audit.archive.offsets import add_range
 from evaluation_cancel.consumer.audit.archive.record_lines import decode_line, encode_line
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
 from evaluation_cancel.schemas.wire.records import RawRecord
 from tests.support.audit.history import History
 from tests.support.audit.tampering import Tampering, links, signer_of
@@ -32,7 +32,7 @@ def rewrite(history: History, store: MemoryStore, topic: str, change: Change, *,
     With `cut` the link ends at its last record. Else it ends where the chain did, and missing offsets count as absent.
     """
     keys, records = links(store.objects, topic), []
-    trusted = parts.trusted_keys(history.settings)
+    trusted = wiring.trusted_keys(history.settings)
     old = [decode_link(store.objects.pop(key), trusted) for key in keys]
     for link in old:
         if link.data is not None:

@@ -1,7 +1,9 @@
-"""Audit: tell, replay, archive and verify what was decided, years later too. docs/audit.md says how, and its limits.
+"""Audit: explain, replay, archive, verify and report past cancellations. Nothing here changes the running system.
 
-Nothing here changes the system or joins a group of it. `audit/archive/writer.py` writes the archive,
-`audit/archive/reader.py` and `audit/kafka/reading.py` read history, and each use case has a file: `explain`, `replay`,
-`verify`, `report`. The command line is `audit/cli/entry.py`; the clients of Kafka and S3 (`audit/kafka/client.py`,
-`audit/archive/s3_object_store.py`) are opened by `audit/cli/wiring.py` alone.
+Start with `cli/commands.py`. The use cases are the packages `explain`, `replay`, `verify` and `report`. They read past
+records through `history`, which reads them from Kafka (`kafka`) or from the archive (`archive`). docs/audit.md
+describes the commands, the archive's format and the limits of the proof.
+
+Invariants: no command joins a consumer group, commits an offset or writes to Postgres. The archive is append-only. Only
+`cli/wiring.py` opens clients, only `kafka/client.py` imports aiokafka, and only `archive/s3_object_store.py` botocore.
 """

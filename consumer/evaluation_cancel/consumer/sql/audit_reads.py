@@ -1,11 +1,24 @@
-"""What audit asks of Postgres: everything of some evaluations, and which evaluations there are. Reads only."""
+"""Reads for audit: all rows of some evaluations, and the ids of all evaluations that have rows."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
-from evaluation_cancel.consumer.sql.database import Row, Transaction, fetch
+from evaluation_cancel.consumer.domain.audit_rows import (
+    CancellationRow,
+    CommandRow,
+    ErrorRow,
+    EvaluationRow,
+    HeldReportRow,
+    MessageRow,
+    StoredEvaluation,
+)
+from evaluation_cancel.consumer.sql.database import Transaction, fetch, fetch_as
+
+_Of = TypeVar("_Of", CommandRow, CancellationRow, MessageRow)
 
 EVALUATIONS = "SELECT * FROM evaluation_cancel.read_evaluations($1)"
 
@@ -16,12 +29,16 @@ SELECT source, id, evaluation_id, meaning, actor_kind, actor_id, team_ids, every
 FROM evaluation_cancel.commands WHERE evaluation_id = ANY ($1) ORDER BY received_at, topic, partition, "offset"
 """
 
+_CANCELLATION = """
+SELECT id, evaluation_id, team_id, command_source, command_id, actor_kind, actor_id, reason, status_before, phase,
+    cluster, requested_at, accepted_at, ended_at, intent_at, attempts, joined, next_attempt_at, last_error_code,
+    last_error_text, evidence, cleanup_state, cleanup_error_code, cleanup_error_text, cleanup_report
+FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1)
+"""
+
 # In two halves, because each of them has an index of its own.
-CANCELLATIONS = """
-SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1) AND ended_at IS NULL
-UNION ALL
-SELECT * FROM evaluation_cancel.cancellations WHERE evaluation_id = ANY ($1) AND ended_at IS NOT NULL
-ORDER BY accepted_at
+CANCELLATIONS = f"""
+{_CANCELLATION} AND ended_at IS NULL UNION ALL {_CANCELLATION} AND ended_at IS NOT NULL ORDER BY accepted_at
 """
 
 ERRORS = """
@@ -30,7 +47,7 @@ FROM evaluation_cancel.cancellation_errors WHERE cancellation_id = ANY ($1) ORDE
 """
 
 MESSAGES = """
-SELECT m.id AS sequence, m.event_id, m.type, m.evaluation_id, m.topic, m.value, m.headers, m.created_at,
+SELECT m.id AS sequence, m.event_id, m.type, m.evaluation_id, m.value, m.headers, m.created_at,
     EXISTS (SELECT FROM evaluation_cancel.outbox o WHERE o.message_id = m.id) AS waiting,
     (SELECT o.error_code FROM evaluation_cancel.outbox o WHERE o.message_id = m.id AND o.parked_at IS NOT NULL LIMIT 1)
     AS parked_for
@@ -59,38 +76,46 @@ SELECT evaluation_id FROM (
 _FIRST = UUID(int=0)
 
 
-async def evaluations(tx: Transaction, ids: Sequence[UUID]) -> list[Row]:
-    return await fetch(tx, EVALUATIONS, ids)
+async def stored_evaluations(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, StoredEvaluation]:
+    """The rows of each of these evaluations, without errors and held reports.
+
+    Messages are events, published or waiting; dead letters belong to no evaluation.
+    """
+    evaluations = {row.id: row for row in await fetch_as(EvaluationRow, tx, EVALUATIONS, ids)}
+    commands = _by_evaluation(await fetch_as(CommandRow, tx, COMMANDS, ids))
+    cancellations = _by_evaluation(await fetch_as(CancellationRow, tx, CANCELLATIONS, ids))
+    messages = _by_evaluation(await fetch_as(MessageRow, tx, MESSAGES, ids))
+    return {
+        i: StoredEvaluation(
+            evaluation=evaluations.get(i),
+            commands=commands.get(i, ()),
+            cancellations=cancellations.get(i, ()),
+            messages=messages.get(i, ()),
+        )
+        for i in ids
+    }
 
 
-async def commands(tx: Transaction, ids: Sequence[UUID]) -> list[Row]:
-    return await fetch(tx, COMMANDS, ids)
-
-
-async def cancellations(tx: Transaction, ids: Sequence[UUID]) -> list[Row]:
-    return await fetch(tx, CANCELLATIONS, ids)
-
-
-async def errors(tx: Transaction, cancellation_ids: Sequence[UUID]) -> list[Row]:
-    """The errors of these cancellations' attempts: the first ones, and the latest."""
-    return await fetch(tx, ERRORS, cancellation_ids)
-
-
-async def messages(tx: Transaction, ids: Sequence[UUID]) -> list[Row]:
-    """Events, published or waiting; without dead letters, which belong to no evaluation."""
-    return await fetch(tx, MESSAGES, ids)
-
-
-async def held_reports(tx: Transaction, ids: Sequence[UUID]) -> list[Row]:
-    return await fetch(tx, HELD_REPORTS, ids)
+async def stored_evaluation(tx: Transaction, evaluation_id: UUID) -> StoredEvaluation:
+    """All rows of one evaluation. Of many errors only the first ones and the latest are kept."""
+    stored = (await stored_evaluations(tx, [evaluation_id]))[evaluation_id]
+    return replace(
+        stored,
+        errors=await fetch_as(ErrorRow, tx, ERRORS, [row.id for row in stored.cancellations]),
+        held_reports=await fetch_as(HeldReportRow, tx, HELD_REPORTS, [evaluation_id]),
+    )
 
 
 async def known_evaluations(tx: Transaction, page: int = 5000) -> AsyncIterator[list[UUID]]:
-    """Every evaluation of which there is a command, a cancellation or a message, page by page."""
+    """The ids of all evaluations with a command, a cancellation or a message, page by page in their order."""
     after = _FIRST
-    while True:
-        found = [row["evaluation_id"] for row in await fetch(tx, KNOWN_EVALUATIONS, after, page)]
-        if not found:
-            return
+    while found := [row["evaluation_id"] for row in await fetch(tx, KNOWN_EVALUATIONS, after, page)]:
         yield found
         after = found[-1]
+
+
+def _by_evaluation(rows: Sequence[_Of]) -> dict[UUID, list[_Of]]:
+    groups: dict[UUID, list[_Of]] = {}
+    for row in rows:
+        groups.setdefault(row.evaluation_id, []).append(row)
+    return groups

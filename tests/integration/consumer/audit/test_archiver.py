@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.audit.archive.object_store import ObjectStore, probe
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.audit.verify.chain_check import ChainWalk
 from evaluation_cancel.consumer.audit.verify.findings import Findings
@@ -50,9 +50,9 @@ async def produce(settings: AuditSettings, count: int, **how: Any) -> None:
 async def archived(settings: AuditSettings) -> list[RawRecord]:
     """All records in the archive of the events topic, after its chains were found to be whole."""
     findings, found = Findings(), []
-    async with parts.store(settings) as store:
+    async with wiring.store(settings) as store:
         for partition in range(12):
-            walk = ChainWalk(store, parts.trusted_keys(settings), findings, linked=lambda _: None)
+            walk = ChainWalk(store, wiring.trusted_keys(settings), findings, on_object=lambda _: None)
             async for verified in walk.walk(settings.topics.events, partition):
                 found += verified.records
     assert findings.defects == []
@@ -69,7 +69,7 @@ async def test_what_kafka_holds_is_archived_whole(settings: AuditSettings) -> No
     await archive_once(settings)
     found = await archived(settings)
     assert [(r.value, list(r.headers)) for r in found] == odd
-    async with parts.kafka(settings) as log:
+    async with wiring.kafka(settings) as log:
         log.read_from({(settings.topics.events, 0): 0})
         read = await until(lambda: log.read(1.0))
     assert list(read[0].records) == found
@@ -91,7 +91,7 @@ async def test_an_archiver_that_is_killed_again_and_again_leaves_a_whole_archive
         await produce(settings, 100)  # each has something to do, however much the one before got done
         child = await started(settings)
         # One client for all looks: making one takes 60 ms of CPU, which the archiver needs.
-        async with parts.store(settings) as store:
+        async with wiring.store(settings) as store:
             before = await count_links(store)
             await until(lambda store=store, before=before: _more_than(store, before), "it has written a link")
         child.send_signal(signal.SIGKILL)
@@ -141,7 +141,7 @@ async def _holds(settings: AuditSettings, count: int) -> bool:
 
 
 async def test_the_store_of_the_stand_keeps_what_is_there(settings: AuditSettings) -> None:
-    async with parts.store(settings) as store:
+    async with wiring.store(settings) as store:
         await probe(store)
         assert await store.create("key", b"first")
         assert not await store.create("key", b"second")

@@ -13,7 +13,7 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.stand.stack import Stack
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from tests.support.audit.history import History, new_bucket
 
@@ -51,7 +51,7 @@ async def test_verify_exits_with_0_or_1_and_names_the_defect(history: History, c
     heads = tmp_path / "heads"
     code, out, err = await audit(variables(history.settings), "verify", "--note-heads", str(heads))
     assert (code, "No defect was found." in out) == (0, True), out + err
-    assert "Held against Postgres, Kafka's offsets." in out
+    assert "Compared with Postgres, Kafka's offsets." in out
     assert "younger than 0.001 s" in out
     assert len(heads.read_text().splitlines()) > 3
     connection = await asyncpg.connect(copy)
@@ -134,7 +134,7 @@ async def everything(settings: AuditSettings) -> dict[str, object]:
     query = "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM evaluation_cancel.{} t"
     found = {table: await connection.fetchval(query.format(table)) for table in TABLES}
     await connection.close()
-    async with parts.kafka(settings) as log:
+    async with wiring.kafka(settings) as log:
         found["kafka"] = await log.bounds()
     if settings.kafka_isolation_level == "read_committed":
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)

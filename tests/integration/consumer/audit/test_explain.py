@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from evaluation_cancel.consumer.audit.cli.explain import explained
+from evaluation_cancel.consumer.audit.cli.explain import explain_evaluation
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.audit.explain.explain import Explanation
 from evaluation_cancel.consumer.audit.explain.view import print_json, show
@@ -22,7 +22,7 @@ NOWHERE = "127.0.0.1:1"
 
 
 async def story(settings: AuditSettings, evaluation: UUID, since: datetime | None = None) -> Explanation:
-    return await explained(settings, evaluation, since, 60)
+    return await explain_evaluation(settings, evaluation, since, 60)
 
 
 def shown(explanation: Explanation) -> str:
@@ -35,24 +35,24 @@ async def test_the_whole_story_is_told_with_its_sources(history: History) -> Non
     told = await story(history.settings, history.running)
     assert told.unread == {}
     assert told.read == ["postgres", "kafka", "archive"]
-    whats = [entry.what for entry in told.entries]
+    whats = [entry.kind for entry in told.entries]
     for what in ("cancel", "decided", "opened", "deleting", "accepted", "ended", "cancelled", "artifacts cleaned"):
         assert whats.count(what) == 1, what
     assert whats.count("recorded") == 3
     assert whats.count("pod gone") == whats.count("pod seen") == 2
     assert [e.at for e in told.entries] == sorted(e.at for e in told.entries)
-    cancel = next(e for e in told.entries if e.what == "cancel")
+    cancel = next(e for e in told.entries if e.kind == "cancel")
     assert cancel.detail == "by user ada, artifacts too: wrong model"
     assert cancel.sources[0].startswith(f"{history.settings.topics.commands}[")
     assert cancel.sources[1] == "kafka"
     assert cancel.sources[2] in history.objects
     assert cancel.sources[3].startswith("table commands (/audit-tests, ")
-    decided = next(e for e in told.entries if e.what == "decided")
+    decided = next(e for e in told.entries if e.kind == "decided")
     assert decided.detail == "accepted: saw starting of team team-1, no fence; acting for team-1; rules version 1"
     assert decided.sources[0].startswith("table commands (/audit-tests, ")
-    opened = next(e for e in told.entries if e.what == "opened")
+    opened = next(e for e in told.entries if e.kind == "opened")
     assert opened.detail.endswith(" by user ada, artifacts too: wrong model; was starting")
-    ended = next(e for e in told.entries if e.what == "ended")
+    ended = next(e for e in told.entries if e.kind == "ended")
     assert ended.detail.startswith("cancelled: job ")
     assert "2 pods seen gone" in ended.detail
     text = shown(told)
@@ -64,18 +64,18 @@ async def test_the_whole_story_is_told_with_its_sources(history: History) -> Non
 
 async def test_a_failure_is_told_with_its_reason(history: History) -> None:
     told = await story(history.settings, history.owned)
-    failed = next(e for e in told.entries if e.what == "failed")
+    failed = next(e for e in told.entries if e.kind == "failed")
     assert "owned_by" in failed.detail
-    assert next(e for e in told.entries if e.what == "ended").detail.startswith("failed: owned_by: ")
+    assert next(e for e in told.entries if e.kind == "ended").detail.startswith("failed: owned_by: ")
 
 
 async def test_a_rejection_and_a_dead_letter_are_part_of_the_story(history: History) -> None:
     told = await story(history.settings, history.forbidden)
-    assert next(e for e in told.entries if e.what == "rejected").detail.startswith("forbidden by user ada (sequence ")
-    assert "acting for team-2" in next(e for e in told.entries if e.what == "decided").detail
+    assert next(e for e in told.entries if e.kind == "rejected").detail.startswith("forbidden by user ada (sequence ")
+    assert "acting for team-2" in next(e for e in told.entries if e.kind == "decided").detail
     told = await story(history.settings, history.created)
-    assert "id_reused" in next(e for e in told.entries if e.what == "dead letter").detail
-    assert [e.what for e in told.entries].count("cancel") == 4
+    assert "id_reused" in next(e for e in told.entries if e.kind == "dead letter").detail
+    assert [e.kind for e in told.entries].count("cancel") == 4
 
 
 async def test_errors_of_attempts_and_held_reports_are_part_of_the_story(history: History, copy: str) -> None:
@@ -96,9 +96,9 @@ async def test_errors_of_attempts_and_held_reports_are_part_of_the_story(history
     await connection.close()
     told = await story(history.on(copy), history.running)
     assert "last error: AccessDenied: no right" in shown(told)
-    error = next(e for e in told.entries if e.what == "error")
+    error = next(e for e in told.entries if e.kind == "error")
     assert error.detail == "attempt 3: too_many_requests: slow down; the latest of 7 since the ones before"
-    assert any(e.what == "report held" and "succeeded" in e.detail for e in told.entries)
+    assert any(e.kind == "report held" and "succeeded" in e.detail for e in told.entries)
 
 
 AWAY: dict[str, dict[str, Any]] = {
@@ -113,7 +113,7 @@ async def test_a_source_that_is_away_is_named_and_the_others_tell_the_story(hist
     told = await story(history.settings.model_copy(update=AWAY[away]), history.running)
     assert list(told.unread) == [away]
     assert set(told.read) == set(AWAY) - {away}
-    whats = {entry.what for entry in told.entries}
+    whats = {entry.kind for entry in told.entries}
     assert "cancelled" in whats
     assert ("decided" in whats) == (away != "postgres")
     assert [state for state, _ in told.artifacts] == ["done"], "deleted and kept are told by events too"
@@ -124,16 +124,16 @@ async def test_postgres_alone_still_says_who_asked_and_why(history: History, cop
     """When topics have expired and there is no archive; and when the inbox has forgotten, too."""
     alone = history.on(copy).model_copy(update=AWAY["kafka"] | AWAY["archive"])
     told = await story(alone, history.running)
-    cancel = next(e for e in told.entries if e.what == "cancel")
+    cancel = next(e for e in told.entries if e.kind == "cancel")
     assert cancel.detail == "by user ada, artifacts too: wrong model"
     assert cancel.sources[0].endswith(" (not read)")
     connection = await asyncpg.connect(copy)
     await connection.execute("TRUNCATE evaluation_cancel.commands, evaluation_cancel.messages")
     await connection.close()
     told = await story(alone, history.running)
-    assert "cancel" not in {e.what for e in told.entries}
-    assert "by user ada, artifacts too: wrong model" in next(e for e in told.entries if e.what == "opened").detail
-    assert "pods seen gone" in next(e for e in told.entries if e.what == "ended").detail
+    assert "cancel" not in {e.kind for e in told.entries}
+    assert "by user ada, artifacts too: wrong model" in next(e for e in told.entries if e.kind == "opened").detail
+    assert "pods seen gone" in next(e for e in told.entries if e.kind == "ended").detail
 
 
 async def test_everything_away_is_said_and_nothing_made_up(
@@ -145,24 +145,24 @@ async def test_everything_away_is_said_and_nothing_made_up(
     told = await story(settings, history.running)
     assert set(told.unread) == set(AWAY)
     assert told.entries == []
-    assert "What it is now is not known" in shown(told)
+    assert "Its present state is not known" in shown(told)
     print_json(told)
     assert '"timeline": []' in capsys.readouterr().out
 
 
 async def test_an_object_that_was_altered_is_passed_over_and_said(history: History, environment: Any) -> None:
     """In a bucket of its own, with one bad object among the good ones."""
-    from evaluation_cancel.consumer.audit.cli import wiring as parts  # noqa: PLC0415
+    from evaluation_cancel.consumer.audit.cli import wiring  # noqa: PLC0415
 
     settings = history.settings.model_copy(update={"audit_bucket": await new_bucket(environment)})
     told = await story(history.settings, history.running)
-    cancel = next(e for e in told.entries if e.what == "cancel")
-    async with parts.store(settings) as store:
+    cancel = next(e for e in told.entries if e.kind == "cancel")
+    async with wiring.store(settings) as store:
         for key, body in history.objects.items():
             await store.create(key, body[:-8] if key == cancel.sources[2] else body)
     told = await story(settings, history.running)
     assert [remark for remark in told.remarks if "altered_object" in remark and cancel.sources[2] in remark]
-    assert next(e for e in told.entries if e.what == "cancel").sources[1:] == ("kafka", cancel.sources[3])
+    assert next(e for e in told.entries if e.kind == "cancel").sources[1:] == ("kafka", cancel.sources[3])
     assert any(e.sources[-1].startswith("data/") for e in told.entries)
 
 

@@ -11,9 +11,10 @@ import asyncpg
 import pytest
 
 from evaluation_cancel.consumer.audit.archive.chain import Head
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
+from evaluation_cancel.consumer.audit.verify.context import Verification
 from evaluation_cancel.consumer.audit.verify.findings import Findings
-from evaluation_cancel.consumer.audit.verify.verify import Verification, verify
+from evaluation_cancel.consumer.audit.verify.verify import verify
 from tests.support.audit import tampering
 from tests.support.audit.history import History
 from tests.support.audit.tampering import data, events_links, links
@@ -30,10 +31,10 @@ async def verified(
     verification = Verification(
         topics=settings.topics, lag=timedelta(0), inbox_kept=timedelta(days=30), messages_kept=timedelta(days=30)
     )
-    async with parts.postgres(settings) as database:
+    async with wiring.postgres(settings) as database:
         return await verify(
             store or history.archive(),
-            parts.trusted_keys(settings),
+            wiring.trusted_keys(settings),
             database,
             replace(verification, **changes),
             lambda _: None,
@@ -49,14 +50,14 @@ async def test_an_untouched_history_has_no_defect(history: History) -> None:
     assert counts["commands"] == 11
     assert counts["cancellations"] == 4
     assert counts["records"] == sum(body.count(b"\n") for body in map(gzip.decompress, data(history.objects).values()))
-    assert (await verified(history, expected=heads))[0].defects == []
+    assert (await verified(history, checkpoints=heads))[0].defects == []
 
 
 async def test_the_archive_alone_can_be_verified_too(history: History) -> None:
     verification = Verification(
         topics=history.settings.topics, lag=timedelta(0), inbox_kept=timedelta(30), messages_kept=timedelta(30)
     )
-    trusted = parts.trusted_keys(history.settings)
+    trusted = wiring.trusted_keys(history.settings)
     findings, _ = await verify(history.archive(), trusted, None, verification, lambda _: None)
     assert findings.defects == []
     assert findings.counts["messages"] == 0
@@ -86,7 +87,7 @@ async def test_what_was_cut_off_at_the_end_shows_against_noted_heads(history: Hi
     store = history.archive()
     last = events_links(history, store)[-1]
     del store.objects[last]
-    findings, _ = await verified(history, store, expected=heads)
+    findings, _ = await verified(history, store, checkpoints=heads)
     assert [f.where for f in findings.defects if f.code == "truncated_chain"] == [last.rpartition("/")[0] + "/"]
 
 
@@ -106,7 +107,7 @@ async def test_a_chain_that_is_gone_as_a_whole_shows_against_noted_heads(history
     store = history.archive()
     for key in links(store.objects, history.settings.topics.dead_letters):
         del store.objects[key]
-    findings, _ = await verified(history, store, expected=heads)
+    findings, _ = await verified(history, store, checkpoints=heads)
     assert {f.code for f in findings.defects} >= {"truncated_chain", "undecided"}
 
 

@@ -1,7 +1,7 @@
-"""Walks the chain of one partition in the archive: its last link, for whoever writes on, and all links, for readers.
+"""Reads links of a partition's chain: the last one, for the archiver, or the one at a key, for readers.
 
-What a link says is `link.py`. Every link that is given out is signed by a known key and lies where it says it does;
-`audit/verify/chain_check.py` judges the ones that are not.
+Only sound links are returned: signed by a trusted key and stored at their own key. `audit/verify/chain_check.py`
+reports the others. The content of a link is in `link.py`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from evaluation_cancel.consumer.audit.archive.signing import TrustedKeys
 from evaluation_cancel.consumer.domain.errors import Refusal
 
 _FIRST_STEP: Final = 4096
-"""Offsets to look back for the last link before looking further: it is near the end of the partition."""
+"""Offsets before the partition's end in which to search for the last link first; it is usually there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
-    """Where the chain of a partition ends: the next offset to archive, and the digest the next link must name."""
+    """The end of a partition's chain: the next offset to archive, and the digest that the next link must contain."""
 
     next_offset: int
     digest: str | None
@@ -31,13 +31,13 @@ EMPTY: Final = Head(next_offset=0, digest=None)
 
 
 async def read_link(store: ObjectStore, trusted: TrustedKeys, key: str) -> tuple[Link, Head] | None:
-    """The link at a key and the head behind it; None when there is no such object. Raises `Refusal` if it is broken."""
+    """The link at a key and the head after it, or None if there is no such object. Raises `Refusal` if it is broken."""
     raw = await store.get(key)
     return None if raw is None else accept(raw, trusted, key)
 
 
 def accept(raw: bytes, trusted: TrustedKeys, key: str) -> tuple[Link, Head]:
-    """The link in these bytes, if it is sound and belongs at this key."""
+    """Decode a link that was stored at `key`. Raises `Refusal` if it is broken or belongs to another key."""
     try:
         link = decode_link(raw, trusted)
     except BrokenLink as error:
@@ -48,12 +48,12 @@ def accept(raw: bytes, trusted: TrustedKeys, key: str) -> tuple[Link, Head]:
 
 
 async def find_head(store: ObjectStore, trusted: TrustedKeys, topic: str, partition: int, end: int) -> Head:
-    """The end of the chain as the store lists it. `end` is the partition's, and only where the search begins."""
+    """The head of the chain, from the last link that the store lists. The search starts near the partition's `end`."""
     prefix, back, after = chain_prefix(topic, partition), _FIRST_STEP, ""
     while not after and back < end:
-        behind = link_key(topic, partition, end - back)
-        if await store.any_key(prefix, behind):
-            after = behind
+        candidate = link_key(topic, partition, end - back)
+        if await store.any_key(prefix, candidate):
+            after = candidate
         back *= 8
     last = None
     async for key in store.keys(prefix, after):
@@ -62,5 +62,5 @@ async def find_head(store: ObjectStore, trusted: TrustedKeys, topic: str, partit
         return EMPTY
     found = await read_link(store, trusted, last)
     if found is None:
-        raise Refusal("broken_chain", f"{last} was listed and is not there")
+        raise Refusal("broken_chain", f"{last} was listed but cannot be found")
     return found[1]

@@ -1,6 +1,7 @@
-"""The ends of all chains, noted outside the archive: a later `verify` shows by them that nothing was cut off since.
+"""Checkpoints: the heads of all chains in a file outside the archive. A later `verify` checks that none was cut off.
 
-Plain text, `topic partition next-offset digest` a line, to be kept where the archive's writers cannot reach it.
+Plain text, one line for each chain: `topic partition next-offset digest`. Keep the file where the archive's writers
+cannot change it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from evaluation_cancel.consumer.audit.kafka.reading import Partition
 from evaluation_cancel.consumer.domain.errors import Refusal
 
 
-def write_heads(path: Path, heads: Mapping[Partition, Head]) -> None:
+def write_checkpoints(path: Path, heads: Mapping[Partition, Head]) -> None:
+    """Write the heads of all chains that have a link."""
     lines = [
         f"{topic} {partition} {head.next_offset} {head.digest}\n"
         for (topic, partition), head in sorted(heads.items())
@@ -22,8 +24,8 @@ def write_heads(path: Path, heads: Mapping[Partition, Head]) -> None:
     path.write_text("".join(lines))
 
 
-def read_heads(path: Path) -> dict[Partition, Head]:
-    """Raises `Refusal` for a file in another form."""
+def read_checkpoints(path: Path) -> dict[Partition, Head]:
+    """Read heads that `write_checkpoints` wrote. Raises `Refusal` if the file cannot be read or parsed."""
     heads = {}
     try:
         for line in path.read_text().splitlines():

@@ -1,8 +1,8 @@
-"""Where the archive's objects lie, below its prefix. Numbers are padded, so that a listing is in their order.
+"""The keys of the archive's objects, below its prefix. Numbers are padded, so that a listing is in numeric order.
 
 chain/<topic>/<partition>/<from>                        a link: the commit point of these offsets
-data/<topic>/<day>/<partition>-<from>-<sha256>.jsonl.gz the records of one UTC day; no part of the archive until linked
-probe                                                   shows whether the store honours conditional puts
+data/<topic>/<day>/<partition>-<from>-<sha256>.jsonl.gz the records of one UTC day; counts once a link names it
+probe                                                   written by the test for conditional puts
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 PROBE: Final = "probe"
 UNDATED: Final = "undated"
-"""The day of records whose timestamp is none."""
+"""The day of records without a usable timestamp."""
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_DAY: Final = 2_932_896
@@ -27,7 +27,7 @@ _DATA: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataKey:
-    """What a data object's key says."""
+    """The parts of a data object's key."""
 
     key: str
     topic: str
@@ -38,7 +38,7 @@ class DataKey:
 
 
 def day_of(timestamp_ms: int) -> str:
-    """The UTC day of a record, `2026-11-24`."""
+    """The UTC day of a record, such as `2026-11-24`, or `UNDATED`."""
     day = timestamp_ms // _DAY_MS
     if timestamp_ms < 0 or day > _LAST_DAY:
         return UNDATED
@@ -46,11 +46,12 @@ def day_of(timestamp_ms: int) -> str:
 
 
 def data_key(topic: str, day: str, partition: int, first: int, sha256: str) -> str:
+    """The key of the data object that starts at offset `first`. `sha256` is of the compressed object."""
     return f"data/{topic}/{day}/{partition:05d}-{first:020d}-{sha256}.jsonl.gz"
 
 
 def read_data_key(key: str) -> DataKey | None:
-    """None for a key that is not one of ours."""
+    """Parse a data object's key; None for any other key."""
     match = _DATA.fullmatch(key)
     if match is None:
         return None
@@ -65,19 +66,21 @@ def read_data_key(key: str) -> DataKey | None:
 
 
 def data_prefix(topic: str, day: str = "") -> str:
-    """Of all data objects of a topic, or of one of its days; of all objects for topic ``."""
+    """The prefix of a topic's data objects, of one of its days, or with an empty topic of all data objects."""
     return f"data/{topic}/{day}" if topic else "data/"
 
 
 def link_key(topic: str, partition: int, first: int) -> str:
+    """The key of the link that starts at offset `first`."""
     return f"{chain_prefix(topic, partition)}{first:020d}"
 
 
 def chain_prefix(topic: str, partition: int) -> str:
+    """The prefix of all links of a partition."""
     return f"chain/{topic}/{partition:05d}/"
 
 
 def read_link_key(key: str) -> tuple[str, int, int] | None:
-    """(topic, partition, from); None for a key that is not one of ours."""
+    """Parse a link's key into topic, partition and first offset; None for any other key."""
     match = re.fullmatch(r"chain/([^/]+)/(\d{5})/(\d{20})", key, re.ASCII)
     return None if match is None else (match[1], int(match[2]), int(match[3]))

@@ -1,7 +1,7 @@
-"""One link of the archive's chain: what it names, its text, its signature. The commit point of the archive.
+"""One link of the archive's chain: its fields, its text form, its signature. Storing a link commits its offsets.
 
-The text is lines of `name: value`, always the same names in the same order, so that a shell can read it; the last one
-signs all before it. Which links make up a chain is `chain.py`, where they lie `keys.py`.
+The text has lines of `name: value` with fixed names in a fixed order, so that a shell can parse it. The last line signs
+all lines before it. `chain.py` finds links, `keys.py` has their keys.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _INTEGER: Final = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
 
 class BrokenLink(ValueError):  # noqa: N818  # names the link
-    """Bytes that are no link, or one that contradicts itself; says why."""
+    """The bytes are not a link that `encode_link` could have written. The message gives the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """Offsets `first` to `last` of one partition, and the object that holds their records."""
+    """Offsets `first` to `last` of one partition, and the data object with their records."""
 
     topic: str
     partition: int
@@ -51,22 +51,22 @@ class Link:
     last: int
     records: int
     absent: Ranges
-    """Offsets that hold no record for readers: control records, aborted or compacted ones."""
+    """Offsets without a readable record: control records, aborted transactions, compacted records."""
     expired: Ranges
-    """Offsets that Kafka no longer had when the archiver came: lost to the archive."""
+    """Offsets that Kafka no longer had when the archiver read them."""
     first_timestamp: int | None
-    """The least of the records', in milliseconds; None without records."""
+    """The lowest timestamp of the records, in milliseconds; None without records."""
     last_timestamp: int | None
     data: str | None
     """Key of the data object, below the archive's prefix; None without records."""
     sha256: str | None
-    """Of the data object as it is stored, compressed."""
+    """SHA-256 of the compressed data object; None without records."""
     previous: str | None
-    """SHA-256 of the previous link as it is stored, its signature included; None for the first."""
+    """SHA-256 of the previous link as stored, with its signature; None for the first link of a partition."""
 
 
 def encode_link(link: Link, signer: Signer) -> bytes:
-    """The signed text. The same link and key always give the same bytes."""
+    """The signed text. The same link and the same key always give the same bytes."""
     values = (
         link.topic,
         str(link.partition),
@@ -88,29 +88,32 @@ def encode_link(link: Link, signer: Signer) -> bytes:
 
 
 def digest(raw: bytes) -> str:
+    """SHA-256 of a stored link, as the next link names it."""
     return hashlib.sha256(raw).hexdigest()
 
 
 def decode_link(raw: bytes, trusted: TrustedKeys) -> Link:
-    """Raises `BrokenLink` for whatever is not exactly what `encode_link` writes under a trusted key."""
+    """Decode and verify a link. Raises `BrokenLink` unless `encode_link` writes these bytes with a trusted key."""
     try:
         signed, _, signature = raw.decode("ascii").rpartition("signature: ")
         head, *lines, end = signed.split("\n")
         pairs = [line.partition(": ") for line in lines]
         if head != FORMAT or end or tuple(name for name, _, _ in pairs) != _NAMES:
-            raise BrokenLink("is not in the form of a link")
+            raise BrokenLink("does not have the format of a link")
         values = {name: value for name, _, value in pairs}
         if values["key"] not in trusted:
             raise BrokenLink(f"is signed with an unknown key {values['key'][:64]}")
-        made = base64.b64decode(signature.removesuffix("\n"), validate=True)
-        # Base64 can spell the same bytes in several ways; only one of them is the link.
-        if signature != f"{base64.b64encode(made).decode()}\n" or not trusted.check(
-            values["key"], made, signed.encode()
+        decoded = base64.b64decode(signature.removesuffix("\n"), validate=True)
+        # Base64 can encode the same bytes in several ways. Only the canonical one is accepted.
+        if signature != f"{base64.b64encode(decoded).decode()}\n" or not trusted.check(
+            values["key"], decoded, signed.encode()
         ):
-            raise BrokenLink("has a signature that does not fit its text")
+            raise BrokenLink("has a signature that does not match its text")
         link = _link(values)
     except (UnicodeDecodeError, binascii.Error, ValueError) as error:
-        raise error if isinstance(error, BrokenLink) else BrokenLink(f"is not in the form of a link: {error}") from None
+        raise (
+            error if isinstance(error, BrokenLink) else BrokenLink(f"does not have the format of a link: {error}")
+        ) from None
     _check(link)
     return link
 
@@ -133,17 +136,17 @@ def _link(values: dict[str, str]) -> Link:
 
 
 def _check(link: Link) -> None:
-    """Every offset is accounted for, once."""
+    """Raise `BrokenLink` unless each offset is accounted for exactly once."""
     span = link.last - link.first + 1
     if span < 1 or link.records < 0 or link.records + count(link.absent) + count(link.expired) != span:
         raise BrokenLink("does not account for each of its offsets")
     if (link.data is None) != (link.records == 0) or (link.sha256 is None) != (link.data is None):
-        raise BrokenLink("names no data object for its records")
+        raise BrokenLink("names a data object without records, or records without a data object")
 
 
 def _integer(text: str) -> int:
     if _INTEGER.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no number"[:100])
+        raise ValueError(f"{text!r} is not a number"[:100])
     return int(text)
 
 
@@ -151,5 +154,5 @@ def _digest(text: str) -> str | None:
     if text == NONE:
         return None
     if _DIGEST.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is no SHA-256"[:100])
+        raise ValueError(f"{text!r} is not a SHA-256"[:100])
     return text

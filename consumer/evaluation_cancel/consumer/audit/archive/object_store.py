@@ -1,6 +1,6 @@
-"""The port to the archive's object store: read, list, and create without overwriting. On S3: `s3_object_store.py`.
+"""The port to the archive's object store: read, list, and create without overwriting.
 
-Nothing is ever overwritten or deleted through it. What the objects mean is the business of the other modules.
+It has no call that overwrites or deletes. `s3_object_store.py` implements it on S3.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from evaluation_cancel.consumer.domain.errors import Refusal
 
 
 class ObjectStore(Protocol):
-    """Keys are below the archive's prefix. Raises `TemporaryError` and `Refusal`."""
+    """An object store. Keys are relative to the archive's prefix. Methods raise `TemporaryError` and `Refusal`."""
 
     async def get(self, key: str) -> bytes | None:
-        """The whole object; None when there is none."""
+        """The whole object, or None if there is no such key."""
 
     async def create(self, key: str, body: bytes) -> bool:
-        """Puts it unless the key exists, in one step of the store's; False when it exists."""
+        """Store the object atomically unless the key exists. Returns whether it was stored."""
 
     def keys(self, prefix: str, after: str = "") -> AsyncIterator[str]:
-        """The keys with this prefix that come after `after`, in order."""
+        """The keys with this prefix that sort after `after`, in order."""
 
     async def any_key(self, prefix: str, after: str) -> bool:
-        """Whether there is a key with this prefix behind `after`."""
+        """Whether a key with this prefix sorts after `after`."""
 
 
 async def probe(store: ObjectStore) -> None:
-    """Raises `Refusal` when the store would let one writer overwrite what another has written."""
+    """Test conditional puts with a small object. Raises `Refusal` if the store overwrites an existing key."""
     mark = os.urandom(16).hex().encode()
     await store.create(PROBE, mark)
     if await store.create(PROBE, b"overwritten " + mark) or await store.get(PROBE) in (None, b"overwritten " + mark):
         raise Refusal(
             "conditional_put_ignored",
-            "the object store overwrites in spite of If-None-Match: two archivers could destroy each other's work",
+            "the object store ignores If-None-Match and overwrites: two archivers could overwrite each other's links",
         )

@@ -1,7 +1,7 @@
-"""Reads records back from the archive, object by object, day by day; only what the chain links.
+"""Reads records back from the archive, day by day and object by object. Objects without a link are ignored.
 
-Each object is held against its signed link before its records are given out. Whether the chain is whole is not asked
-here: that is `audit/verify/chain_check.py`.
+Each object is checked against its signed link before its records are returned. Whether the chain has gaps is checked in
+`audit/verify/chain_check.py`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,19 @@ from evaluation_cancel.schemas.wire.records import RawRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedObject:
-    """The records of one object, its key, and the offsets before them that had expired unarchived."""
+    """The records of one object, and the offsets of its link that had expired before they were archived."""
 
-    key: str
     records: list[RawRecord]
     expired: Ranges
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent:
-    """How much there is to read, and up to where."""
+    """How many objects a reading covers, and its end in each partition."""
 
     objects: int
     ends: dict[Partition, int]
-    """The first offset of each partition's last object. What is archived later lies behind it."""
+    """The first offset of each partition's last object. Objects that are archived later start after it."""
 
 
 async def extent(
@@ -45,7 +44,7 @@ async def extent(
     before_ms: int | None,
     ends: Mapping[Partition, int] | None,
 ) -> Extent:
-    """Of this time as the archive lists it now, or up to `ends`, as it was listed before."""
+    """The extent of a span of time as the archive lists it now, or up to the `ends` of an earlier listing."""
     count, found = 0, dict(ends or {})
     async for day in objects_between(store, topics, since_ms, before_ms):
         for name in day:
@@ -59,25 +58,25 @@ async def extent(
 async def objects_between(
     store: ObjectStore, topics: Sequence[str], since_ms: int | None, before_ms: int | None
 ) -> AsyncIterator[list[DataKey]]:
-    """The data objects that may hold records of this time, a day's at once, in the order of reading.
+    """The data objects of a span of time, one list for each day, in reading order: topic, partition, offset.
 
-    Linked or not: that shows when they are read.
+    Objects without a link are included; `read_object` detects them.
     """
     first_day = "" if since_ms is None else day_of(max(since_ms, 0))
-    behind = {topic: data_prefix(topic, first_day) for topic in topics}
+    last_seen = {topic: data_prefix(topic, first_day) for topic in topics}
     while True:
-        days = [d for topic in topics if (d := await _next_day(store, topic, behind[topic])) is not None]
+        days = [d for topic in topics if (d := await _next_day(store, topic, last_seen[topic])) is not None]
         if not days or (before_ms is not None and min(days) > day_of(max(before_ms - 1, 0))):
             return
         day, found = min(days), []
         for topic in topics:
             found += [name async for name in _of_day(store, topic, day)]
-            behind[topic] = data_prefix(topic, day) + "/~"
+            last_seen[topic] = data_prefix(topic, day) + "/~"
         yield found
 
 
-async def _next_day(store: ObjectStore, topic: str, behind: str) -> str | None:
-    async for key in store.keys(data_prefix(topic), behind):
+async def _next_day(store: ObjectStore, topic: str, after: str) -> str | None:
+    async for key in store.keys(data_prefix(topic), after):
         name = read_data_key(key)
         if name is not None:
             return name.day
@@ -85,7 +84,6 @@ async def _next_day(store: ObjectStore, topic: str, behind: str) -> str | None:
 
 
 async def _of_day(store: ObjectStore, topic: str, day: str) -> AsyncIterator[DataKey]:
-    """In the order of partition and offset, as they are listed."""
     async for key in store.keys(data_prefix(topic, day) + "/"):
         name = read_data_key(key)
         if name is not None:
@@ -93,14 +91,14 @@ async def _of_day(store: ObjectStore, topic: str, day: str) -> AsyncIterator[Dat
 
 
 async def read_object(store: ObjectStore, trusted: TrustedKeys, name: DataKey) -> ArchivedObject | None:
-    """None for one that no link names: it is no part of the archive. Raises `Refusal` for one that is not sound."""
+    """Read an object; None if no link names it. Raises `Refusal` if the object or its link is not sound."""
     found = await read_link(store, trusted, link_key(name.topic, name.partition, name.first))
     if found is None or found[0].data != name.key:
         return None
     body = await store.get(name.key)
     if body is None:
-        raise Refusal("missing_object", f"{name.key} was listed and is not there")
+        raise Refusal("missing_object", f"{name.key} was listed but cannot be found")
     try:
-        return ArchivedObject(key=name.key, records=list(read_records(body, found[0])), expired=found[0].expired)
+        return ArchivedObject(records=list(read_records(body, found[0])), expired=found[0].expired)
     except BrokenObject as error:
         raise Refusal(error.code, f"{name.key}: {error}") from error

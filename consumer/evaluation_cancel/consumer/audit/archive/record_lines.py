@@ -1,7 +1,7 @@
-"""A Kafka record as one line of JSON, whole and back again: what the archive holds and `replay` prints.
+"""A Kafka record as one line of JSON, without loss: the lines of the archive's objects and of `replay --as jsonl`.
 
-Bytes that are UTF-8 stand as text, so that a shell can search them; others as {"base64": …}. A header name that is no
-UTF-8 is written the same way. What a record means is not looked at here: `audit/history/facts.py`.
+UTF-8 bytes are written as text, so that a shell can search them, other bytes as {"base64": …}. The same holds for
+header names. The meaning of a record is read in `audit/history/facts.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from evaluation_cancel.schemas.wire.records import RawRecord
 
 
 class BrokenLine(ValueError):  # noqa: N818  # names the line
-    """A line that is no record; says what is wrong with it."""
+    """The line is not a record. The message gives the reason."""
 
 
 def encode_line(record: RawRecord) -> bytes:
-    """The line with its end. One record always gives the same bytes."""
+    """The line with its newline. The same record always gives the same bytes."""
     key, value = record.key, record.value
     try:
         return orjson.dumps(
@@ -40,21 +40,21 @@ def encode_line(record: RawRecord) -> bytes:
 
 
 def _encode_odd(record: RawRecord) -> bytes:
-    """With what is no text in it."""
+    """Encode a record with missing headers or with bytes that are not UTF-8."""
     names = [name.encode("utf-8", "surrogateescape") for name, _ in record.headers]
     line = {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "timestamp": record.timestamp_ms,
-        "key": _shown(record.key),
-        "headers": [(_shown(n), _shown(v)) for n, (_, v) in zip(names, record.headers, strict=True)],
-        "value": _shown(record.value),
+        "key": _text_or_base64(record.key),
+        "headers": [(_text_or_base64(n), _text_or_base64(v)) for n, (_, v) in zip(names, record.headers, strict=True)],
+        "value": _text_or_base64(record.value),
     }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _shown(raw: bytes | None) -> str | dict[str, str] | None:
+def _text_or_base64(raw: bytes | None) -> str | dict[str, str] | None:
     if raw is None:
         return None
     try:
@@ -64,7 +64,7 @@ def _shown(raw: bytes | None) -> str | dict[str, str] | None:
 
 
 def decode_line(line: bytes | memoryview) -> RawRecord:
-    """The record of a line. Raises `BrokenLine`."""
+    """Decode a line. Raises `BrokenLine`."""
     try:
         fields = orjson.loads(line)
         return RawRecord(
@@ -77,24 +77,24 @@ def decode_line(line: bytes | memoryview) -> RawRecord:
             headers=tuple([(_name(name), _bytes(text)) for name, text in fields["headers"]]),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise BrokenLine(f"is no record: {type(error).__name__}: {error}"[:200]) from None
+        raise BrokenLine(f"is not a record: {type(error).__name__}: {error}"[:200]) from None
 
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}"[:100])
+        raise TypeError(f"{value!r} is not {kind.__name__}"[:100])
     return value
 
 
-def _bytes(shown: str | dict[str, str] | None) -> bytes | None:
-    if shown is None:
+def _bytes(encoded: str | dict[str, str] | None) -> bytes | None:
+    if encoded is None:
         return None
-    if type(shown) is str:
-        return shown.encode()
-    return base64.b64decode(shown["base64"], validate=True)  # type: ignore[index]  # a list raises TypeError
+    if type(encoded) is str:
+        return encoded.encode()
+    return base64.b64decode(encoded["base64"], validate=True)  # type: ignore[index]  # a list raises TypeError
 
 
-def _name(shown: str | dict[str, str]) -> str:
-    if type(shown) is str:
-        return shown
-    return base64.b64decode(shown["base64"], validate=True).decode("utf-8", "surrogateescape")  # type: ignore[index]
+def _name(encoded: str | dict[str, str]) -> str:
+    if type(encoded) is str:
+        return encoded
+    return base64.b64decode(encoded["base64"], validate=True).decode("utf-8", "surrogateescape")  # type: ignore[index]

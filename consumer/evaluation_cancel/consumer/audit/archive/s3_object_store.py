@@ -1,4 +1,4 @@
-"""The archive's object store on S3. What it promises is said at its port, `object_store.py`."""
+"""Implements the archive's port `object_store.py` on S3."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MISSING = frozenset({"NoSuchKey", "404"})
 
 
 class S3ObjectStore:
-    """One bucket, below one prefix."""
+    """The objects of one bucket below one prefix."""
 
     def __init__(self, client: S3Client, *, bucket: str, prefix: str) -> None:
         self._client = client
@@ -38,7 +38,7 @@ class S3ObjectStore:
                 return None
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # The connection was cut within the body, which the client does not call an error of its own.
+            # The connection broke within the body; the client raises the error of its HTTP library then.
             raise TemporaryError("unreachable", str(error) or type(error).__name__) from error
 
     async def create(self, key: str, body: bytes) -> bool:

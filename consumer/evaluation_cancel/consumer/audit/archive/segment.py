@@ -1,7 +1,7 @@
-"""What of one partition has been read and not yet archived, compressed as it comes; becomes one object and one link.
+"""Records of one partition that were read and are not yet archived. A segment becomes one data object and one link.
 
-Pure: reading is `audit/kafka/reading.py`, writing `writer.py`. A crash loses a segment, and Kafka still has its
-records.
+Records are compressed as they are added. Pure: `writer.py` stores the result. If the process crashes the segment is
+lost, and its records are read from Kafka again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from dataclasses import dataclass
 from typing import Final
 
 from evaluation_cancel.consumer.audit.archive.chain import Head
@@ -20,29 +19,21 @@ from evaluation_cancel.consumer.audit.archive.record_lines import encode_line
 from evaluation_cancel.schemas.wire.records import RawRecord
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
-"""With gzip's header and no time in it, so that the same records always make the same object."""
+"""gzip with a header that has no time, so that the same records always give the same object."""
 _LEVEL: Final = 6
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sealed:
-    """A finished segment: its link, not yet signed, and the data object, unless it holds no record."""
-
-    link: Link
-    body: bytes
-
-
 class Segment:
-    """Begins at the head of a chain; `position` is where the reader goes on."""
+    """A segment that continues a chain at its head. `position` is the next offset to read."""
 
     def __init__(self, topic: str, partition: int, head: Head, *, begins_at: int) -> None:
-        """`begins_at`: the first offset Kafka still has; what lies before it has expired unarchived."""
+        """`begins_at` is the first offset that Kafka retains. Offsets between head and `begins_at` count as expired."""
         self.topic = topic
         self.partition = partition
         self.position = max(head.next_offset, begins_at)
         self.opened_at = time.monotonic()
         self.size = 0
-        """Bytes of lines, before compression."""
+        """Bytes of its lines before compression."""
         self._head = head
         self._expired: list[tuple[int, int]] = []
         add_range(self._expired, head.next_offset, begins_at - 1)
@@ -55,15 +46,16 @@ class Segment:
 
     @property
     def is_empty(self) -> bool:
-        """Without a record. Offsets without records wait for the next one."""
+        """Whether it holds no record. Offsets without a record are archived together with the next record."""
         return self._records == 0
 
     def belongs(self, record: RawRecord) -> bool:
-        """Whether it is of the same day as the others: an object holds one day."""
+        """Whether the record has the same day as the others: an object holds one day."""
         return self._day is None or day_of(record.timestamp_ms) == self._day
 
     def add(self, record: RawRecord) -> None:
-        self.pass_over(record.offset)
+        """Append a record. Offsets that were skipped before it count as absent."""
+        self.advance_to(record.offset)
         if self._day is None:
             self._day = day_of(record.timestamp_ms)
             self._first_timestamp = self._last_timestamp = record.timestamp_ms
@@ -76,13 +68,13 @@ class Segment:
         self._last_timestamp = max(self._last_timestamp, record.timestamp_ms)
         self.position = record.offset + 1
 
-    def pass_over(self, position: int) -> None:
-        """The reader has gone on to here; what lies between holds no record."""
+    def advance_to(self, position: int) -> None:
+        """Advance to a position. The offsets before it that were not added count as absent."""
         add_range(self._absent, self.position, position - 1)
         self.position = max(self.position, position)
 
-    def seal(self) -> Sealed:
-        """Everything up to the position. The segment is used up by it."""
+    def seal(self) -> tuple[Link, bytes]:
+        """Finish the segment: its unsigned link and its data object, which is empty without records."""
         body = b"".join((*self._chunks, self._compressor.flush())) if self._records else b""
         sha256 = hashlib.sha256(body).hexdigest() if self._records else None
         first = self._head.next_offset
@@ -100,4 +92,4 @@ class Segment:
             sha256=sha256,
             previous=self._head.digest,
         )
-        return Sealed(link=link, body=body)
+        return link, body

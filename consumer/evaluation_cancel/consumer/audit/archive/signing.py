@@ -1,6 +1,6 @@
-"""Ed25519 keys in PEM files, as openssl makes them: the operator's to sign with, the known ones to check against.
+"""Ed25519 keys in PEM files: the archiver's private key, and the public keys that are trusted.
 
-A key is named by the SHA-256 of its public half in DER, which `openssl pkey -pubin -outform DER | sha256sum` prints.
+The id of a key is the SHA-256 of its public key in DER, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evaluation_cancel.consumer.domain.errors import Refusal
 
 
 class Signer:
-    """Signs with one key. Made by `load_signer`."""
+    """Signs with one private key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -30,12 +30,12 @@ class Signer:
         self.key_id = key_id(self.public)
 
     def sign(self, text: bytes) -> bytes:
-        """Always the same for the same text, so that a link written twice is the same link."""
+        """The signature. It is the same for the same text, so writing a link again gives the same bytes."""
         return self._key.sign(text)
 
 
 class TrustedKeys:
-    """The public keys whose signatures count, by their id."""
+    """The public keys whose signatures are accepted."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
         self._keys: Mapping[str, Ed25519PublicKey] = {key_id(key): key for key in keys}
@@ -47,7 +47,7 @@ class TrustedKeys:
         return bool(self._keys)
 
     def check(self, identity: str, signature: bytes, text: bytes) -> bool:
-        """Whether this known key has signed the text."""
+        """Whether the trusted key with this id signed the text."""
         try:
             self._keys[identity].verify(signature, text)
         except (KeyError, InvalidSignature):
@@ -56,22 +56,25 @@ class TrustedKeys:
 
 
 def key_id(key: Ed25519PublicKey) -> str:
+    """The id by which links name their key."""
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def load_signer(path: Path) -> Signer:
+    """Read a private key. Raises `Refusal` if the file holds none."""
     key = _loaded(path, lambda pem: load_pem_private_key(pem, password=None))
     if not isinstance(key, Ed25519PrivateKey):
-        raise Refusal("unusable_key", f"{path} holds no Ed25519 private key")
+        raise Refusal("unusable_key", f"{path} does not hold an Ed25519 private key")
     return Signer(key)
 
 
 def load_trusted(paths: Iterable[Path]) -> TrustedKeys:
+    """Read public keys. Raises `Refusal` if one of the files holds none."""
     keys = []
     for path in paths:
         key = _loaded(path, load_pem_public_key)
         if not isinstance(key, Ed25519PublicKey):
-            raise Refusal("unusable_key", f"{path} holds no Ed25519 public key")
+            raise Refusal("unusable_key", f"{path} does not hold an Ed25519 public key")
         keys.append(key)
     return TrustedKeys(keys)
 

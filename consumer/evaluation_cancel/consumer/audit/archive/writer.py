@@ -1,19 +1,19 @@
-"""Writes the three topics to the archive: records into objects, and each object into the chain by one conditional put.
+"""The archiver: reads the three topics from Kafka and writes data objects and links.
 
-The put of the link is the commit; nothing before it counts. Progress is the last link of each partition and nothing
-else, so that a crash at any moment, or any error, is answered in one way: forget what is in hand and begin at the last
-links again. Two archivers meet at the same link key, where one wins; the other follows. Expects a store that was
-probed (`object_store.py`). What a segment holds is `segment.py`.
+The conditional put of a link commits its offsets. The only state is the last link of each partition. So after a crash
+or an error the archiver always does the same: it drops the records that are not linked and reads from the last links
+again. Two archivers meet at the same link key; one wins, the other continues after the winner's link.
+`object_store.probe` must have accepted the store. `segment.py` builds objects and links.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -23,7 +23,7 @@ from evaluation_cancel.consumer.audit.archive.link import encode_link
 from evaluation_cancel.consumer.audit.archive.object_store import ObjectStore
 from evaluation_cancel.consumer.audit.archive.segment import Segment
 from evaluation_cancel.consumer.audit.archive.signing import Signer, TrustedKeys
-from evaluation_cancel.consumer.audit.kafka.reading import Expired, Partition, Read
+from evaluation_cancel.consumer.audit.kafka.reading import Expired, Log, Partition, Read
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
 from evaluation_cancel.consumer.runtime.backoff import Backoff
 
@@ -31,24 +31,9 @@ _SEARCHES_AT_ONCE: Final = 16
 _log = structlog.get_logger(__name__)
 
 
-class PartitionLog(Protocol):
-    """What the archiver asks of Kafka; `kafka_log.KafkaLog` is one."""
-
-    @property
-    def partitions(self) -> Sequence[Partition]: ...
-
-    async def bounds(self) -> dict[Partition, tuple[int, int]]: ...
-
-    def read_from(self, positions: Mapping[Partition, int]) -> None: ...
-
-    def seek(self, partition: Partition, offset: int) -> None: ...
-
-    async def read(self, timeout: float) -> list[Read]: ...  # noqa: ASYNC109
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchiveLimits:
-    """When a segment is written. The settings say why."""
+    """Limits of a segment in bytes and seconds, and of reads in seconds. `AuditSettings` explains them."""
 
     object_bytes: int = 8 * 1024 * 1024
     object_age: float = 300.0
@@ -57,18 +42,18 @@ class ArchiveLimits:
 
 
 class Archiver:
-    """Give `run` a way to open the log; it opens it anew after every error that passes."""
+    """Archives all partitions of a log, which it opens again after each temporary error."""
 
     def __init__(
         self,
         *,
         store: ObjectStore,
-        open_log: Callable[[], AbstractAsyncContextManager[PartitionLog]],
+        open_log: Callable[[], AbstractAsyncContextManager[Log]],
         signer: Signer,
         trusted: TrustedKeys,
         limits: ArchiveLimits,
     ) -> None:
-        """`trusted` must know the signer's own key: whoever writes on checks the last link."""
+        """`trusted` must contain the signer's key, because the archiver verifies the link that it continues."""
         self._store = store
         self._open_log = open_log
         self._signer = signer
@@ -76,30 +61,31 @@ class Archiver:
         self._limits = limits
         self._stopping = False
         self.links = 0
-        """Links written by this process."""
+        """Links written by this archiver."""
         self.records = 0
+        """Records in those links."""
 
     def stop(self) -> None:
-        """What has been read is still written."""
+        """End `run` soon. Records that were read are still archived."""
         self._stopping = True
 
     async def run(self) -> None:
-        """Archives until stopped. Raises `Refusal` when the chain in the store cannot be continued."""
+        """Archive until stopped. Raises `Refusal` when the chain in the store cannot be continued."""
         backoff = Backoff()
         while not self._stopping:
             try:
                 async with self._open_log() as log:
-                    await _Session(self, log).follow(lambda: self._stopping)
+                    await _Session(self, log, self._limits).run_until(lambda: self._stopping)
             except TemporaryError as error:
                 await backoff.sleep(error, "Archiving begins at its last links again.", action="archive_interrupted")
 
     async def run_once(self) -> None:
-        """Archives what is there now, and ends. Raises `TemporaryError` too: run it again."""
+        """Archive up to the present ends of the partitions. Raises `TemporaryError` and `Refusal`."""
         async with self._open_log() as log:
-            await _Session(self, log).catch_up()
+            await _Session(self, log, self._limits).catch_up()
 
-    async def heads(self, log: PartitionLog, ends: dict[Partition, int]) -> dict[Partition, Head]:
-        """The end of each partition's chain."""
+    async def heads(self, log: Log, ends: dict[Partition, int]) -> dict[Partition, Head]:
+        """Find the head of each partition's chain. `ends` are the partitions' end offsets."""
         gate = asyncio.Semaphore(_SEARCHES_AT_ONCE)
 
         async def find(partition: Partition) -> Head:
@@ -110,17 +96,16 @@ class Archiver:
         return dict(zip(log.partitions, heads, strict=True))
 
     async def write(self, segment: Segment) -> Head:
-        """Commits the segment, or finds that another archiver was here; gives the head to go on from."""
-        sealed = segment.seal()
-        link = sealed.link
+        """Commit the segment and return the new head, or the head of another archiver that was faster."""
+        link, body = segment.seal()
         if link.data is not None:
-            # Its name holds its digest: if it exists, it is the same.
-            await self._store.create(link.data, sealed.body)
+            # Its key contains its digest: an existing object is the same.
+            await self._store.create(link.data, body)
         key, raw = link_key(link.topic, link.partition, link.first), encode_link(link, self._signer)
         if not await self._store.create(key, raw):
             winner = await self._store.get(key)
             if winner is None:
-                raise TemporaryError("link_vanished", f"{key} exists and cannot be read")
+                raise TemporaryError("link_vanished", f"{key} exists but cannot be read")
             if winner != raw:
                 return self._follow(winner, key, link.previous)
         self.links += 1
@@ -132,25 +117,27 @@ class Archiver:
     def _follow(self, winner: bytes, key: str, previous: str | None) -> Head:
         link, head = accept(winner, self._trusted, key)
         if link.previous != previous:
-            raise Refusal("broken_chain", f"{key} does not continue the chain that was read")
-        _log.info("Another archiver was faster; its link is followed.", action="archive_followed", link=key)
+            raise Refusal("broken_chain", f"{key} continues another chain")
+        _log.info(
+            "Another archiver was faster. Archiving continues after its link.", action="archive_followed", link=key
+        )
         return head
 
 
 class _Session:
-    """One reading of Kafka from the last links on, until something fails."""
+    """Reads Kafka from the last links on, until an error."""
 
-    def __init__(self, archiver: Archiver, log: PartitionLog) -> None:
+    def __init__(self, archiver: Archiver, log: Log, limits: ArchiveLimits) -> None:
         self._archiver = archiver
         self._log = log
-        self._limits = archiver._limits  # noqa: SLF001  # one thing in two parts
+        self._limits = limits
         self._segments: dict[Partition, Segment] = {}
 
-    async def follow(self, stopping: Callable[[], bool]) -> None:
+    async def run_until(self, stopping: Callable[[], bool]) -> None:
         await self._begin()
         while not stopping():
             await self._step()
-        await self._write(lambda segment: not segment.is_empty)
+        await self._commit_if(lambda segment: not segment.is_empty)
 
     async def catch_up(self) -> None:
         ends = {p: end for p, (_, end) in (await self._begin()).items()}
@@ -158,30 +145,30 @@ class _Session:
         while left:
             await self._step()
             if not self._left(ends):
-                # Another archiver's link can send the reader back once more.
-                await self._write(lambda segment: not segment.is_empty)
+                # Commit before the loop ends. If another archiver was faster, offsets may have to be read again.
+                await self._commit_if(lambda segment: not segment.is_empty)
             before, left = left, self._left(ends)
             if left != before:
                 moved_at = time.monotonic()
             elif time.monotonic() - moved_at > self._limits.patience:
-                raise TemporaryError("kafka_stalled", f"nothing has come for {self._limits.patience:g} s")
+                raise TemporaryError("kafka_stalled", f"no progress for {self._limits.patience:g} s")
 
     def _left(self, ends: Mapping[Partition, int]) -> int:
-        """Offsets to read still, or to read again."""
+        """How many offsets must be read, or read again."""
         return sum(max(0, end - self._segments[p].position) for p, end in ends.items())
 
     async def _begin(self) -> dict[Partition, tuple[int, int]]:
         ends = {p: end for p, (_, end) in (await self._log.bounds()).items()}
         heads = await self._archiver.heads(self._log, ends)
-        # Asked again, because partitions and their chains grow meanwhile, under another archiver's hands.
+        # Read the bounds again: another archiver may have archived records that arrived in the meantime.
         bounds = await self._log.bounds()
         for partition, head in heads.items():
             first, end = bounds[partition]
             if head.next_offset > end:
                 raise Refusal(
                     "partition_behind_archive",
-                    f"{partition[0]}[{partition[1]}] ends at {end}, its archive at {head.next_offset}: it was made"
-                    " anew or has lost records. A new topic name or archive prefix keeps the old history whole.",
+                    f"{partition[0]}[{partition[1]}] ends at {end}, its archive at {head.next_offset}: the topic was"
+                    " created again or has lost records. Use a new topic name or archive prefix to keep the history.",
                 )
             self._segments[partition] = Segment(*partition, head, begins_at=first)
             if head.next_offset < first:
@@ -193,39 +180,38 @@ class _Session:
         try:
             reads = await self._log.read(self._limits.poll)
         except Expired as error:
-            raise TemporaryError("records_expired", f"records expired while they were read: {error.detail}") from error
+            raise TemporaryError("records_expired", f"records expired before they were read: {error.detail}") from error
         for read in reads:
-            await self._take(read)
+            await self._add(read)
         oldest = time.monotonic() - self._limits.object_age
-        await self._write(
+        await self._commit_if(
             lambda segment: (
                 not segment.is_empty and (segment.opened_at < oldest or segment.size >= self._limits.object_bytes)
             )
         )
 
-    async def _take(self, read: Read) -> None:
+    async def _add(self, read: Read) -> None:
         segment = self._segments[read.partition]
         if read.began_at != segment.position:
-            # Then what lies between was not read: it must not be taken for absent.
+            # The offsets between the two were not read. They must not count as absent.
             raise TemporaryError("position_jumped", f"{read.partition}: {segment.position} became {read.began_at}")
         for record in read.records:
             if segment.size >= self._limits.object_bytes or not segment.belongs(record):
-                segment.pass_over(record.offset)
+                segment.advance_to(record.offset)
                 if not await self._commit(segment):
                     return
                 segment = self._segments[read.partition]
             segment.add(record)
-        segment.pass_over(read.position)
+        segment.advance_to(read.position)
 
-    async def _write(self, ripe: Callable[[Segment], bool]) -> None:
-        for segment in [s for s in self._segments.values() if ripe(s)]:
+    async def _commit_if(self, is_due: Callable[[Segment], bool]) -> None:
+        for segment in [s for s in self._segments.values() if is_due(s)]:
             await self._commit(segment)
 
     async def _commit(self, segment: Segment) -> bool:
-        """False when the reader had to go elsewhere, because another archiver has written."""
+        """Write the segment and start the next. Returns False if another archiver was faster and the reader moved."""
         head = await self._archiver.write(segment)
         partition = (segment.topic, segment.partition)
-        # What follows a link has been read, so that it has not expired.
         self._segments[partition] = Segment(*partition, head, begins_at=head.next_offset)
         if head.next_offset != segment.position:
             self._log.seek(partition, head.next_offset)
@@ -235,7 +221,7 @@ class _Session:
 
 def _warn_expired(partition: Partition, wanted: int, first: int) -> None:
     _log.error(
-        "Records expired in Kafka before they were archived; the chain will name them.",
+        "Records expired in Kafka before they were archived. The chain will list their offsets.",
         action="archive_expired",
         topic=partition[0],
         partition=partition[1],

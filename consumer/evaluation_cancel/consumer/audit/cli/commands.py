@@ -1,4 +1,4 @@
-"""The audit commands: explain, replay, archive, verify, report. What each does is in the file of its name."""
+"""The commands `explain`, `replay`, `archive`, `verify` and `report`. Each but `archive` has a module of its name."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import structlog
 import typer
 
 from evaluation_cancel.consumer.audit.archive.object_store import probe
-from evaluation_cancel.consumer.audit.cli import wiring as parts
+from evaluation_cancel.consumer.audit.cli import wiring
 from evaluation_cancel.consumer.audit.cli.explain import explain_command
 from evaluation_cancel.consumer.audit.cli.replay import replay_command
 from evaluation_cancel.consumer.audit.cli.report import report_command
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
-from evaluation_cancel.consumer.audit.cli.terminal import ask
+from evaluation_cancel.consumer.audit.cli.terminal import run_command
 from evaluation_cancel.consumer.audit.cli.verify import verify_command
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.schemas.kafka_settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Tell, replay, archive and verify what was decided.")
+app = typer.Typer(no_args_is_help=True, help="Explain, replay, archive, verify and report past cancellations.")
 _log = structlog.get_logger(__name__)
 app.command(name="explain")(explain_command)
 app.command(name="replay")(replay_command)
@@ -30,20 +30,20 @@ app.command(name="verify")(verify_command)
 
 @app.command()
 def archive(
-    *, once: Annotated[bool, typer.Option("--once", help="Archive what is there now, and end.")] = False
+    *, once: Annotated[bool, typer.Option("--once", help="Archive the records that are there now, then end.")] = False
 ) -> None:
     """Write all three topics to the archive, signed and chained, until SIGTERM or Ctrl-C."""
     settings = load_settings(AuditSettings)
     logs.configure(settings.log_level)
-    ask(_archive(settings, once=once))
+    run_command(_archive(settings, once=once))
 
 
 async def _archive(settings: AuditSettings, *, once: bool) -> None:
-    async with parts.store(settings) as store:
-        archiver = parts.archiver(settings, store)
+    async with wiring.store(settings) as store:
+        archiver = wiring.archiver(settings, store)
         await probe(store)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, archiver.stop)
-        _log.info("The archiver runs.", action="archiver_started", bucket=settings.audit_bucket)
+        _log.info("The archiver has started.", action="archiver_started", bucket=settings.audit_bucket)
         await (archiver.run_once() if once else archiver.run())
-        _log.info("The archiver ends.", action="archiver_ended", links=archiver.links, records=archiver.records)
+        _log.info("The archiver has ended.", action="archiver_ended", links=archiver.links, records=archiver.records)

@@ -1,4 +1,4 @@
-"""`cancel-consumer audit`, or an error that names the extra to install: the service runs without it."""
+"""The command group `audit`. Without the extra `audit` it is one command that names the extra to install."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ except ModuleNotFoundError as missing:
 
     @app.callback(invoke_without_command=True)
     def absent() -> None:
-        """Tell, replay, archive and verify what was decided; needs `pip install evaluation-cancel[audit]`."""
+        """Explain, replay, archive, verify and report; needs `pip install evaluation-cancel[audit]`."""
         raise typer.BadParameter(f"{_missing} is not installed: pip install 'evaluation-cancel[audit]'")

@@ -1,6 +1,6 @@
-"""The command `replay`: what was asked on the command line, made into a history, a selection and an output.
+"""The command `replay`: turns its options into a history, a selection and an output.
 
-Where it goes is `replay_target.py`.
+`replay_target.py` checks and opens the output.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from evaluation_cancel.consumer.audit.cli.options import (
     SourceName,
     decision_of,
     history_from,
-    saying,
+    print_remarks,
     source_of,
     span,
     types_of,
 )
 from evaluation_cancel.consumer.audit.cli.replay_target import FORMS, Target
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
-from evaluation_cancel.consumer.audit.cli.terminal import ask, screen
+from evaluation_cancel.consumer.audit.cli.terminal import run_command, stderr_console
 from evaluation_cancel.consumer.audit.history.facts import DEAD_LETTER
 from evaluation_cancel.consumer.audit.history.history import FROM_THE_START
 from evaluation_cancel.consumer.audit.history.progress import metered
@@ -38,19 +38,23 @@ from evaluation_cancel.consumer.audit.replay.replay import replay
 from evaluation_cancel.consumer.audit.replay.topic import ProgressFile
 from evaluation_cancel.schemas.kafka_settings import load_settings
 
-Evaluation = Annotated[UUID | None, typer.Option(help="Of this evaluation only.")]
-Team = Annotated[str | None, typer.Option(help="Of this team's evaluations, and commands that act for it.")]
-Actor = Annotated[str | None, typer.Option(help="Asked for by this user or service.")]
-Types = Annotated[list[str] | None, typer.Option("--type", help=f"May be given again. {', '.join(TYPES)}.")]
-Decision = Annotated[str | None, typer.Option(help=f"Events that tell it: {', '.join(DECISIONS)}.")]
-Form = Annotated[str, typer.Option("--as", help=f"One of {', '.join(FORMS)}.")]
-Out = Annotated[Path | None, typer.Option(help="File to write, for jsonl and parquet; else standard output.")]
-TopicName = Annotated[str | None, typer.Option("--topic", help="With --as topic: where to.")]
-Rate = Annotated[float | None, typer.Option(help="With --as topic: records a second at most.", min=0.1)]
-ProgressPath = Annotated[
-    Path | None, typer.Option("--progress", help="With --as topic: notes how far it is, to go on from there.")
+Evaluation = Annotated[UUID | None, typer.Option(help="Only records of this evaluation.")]
+Team = Annotated[
+    str | None, typer.Option(help="Only records of this team's evaluations, and commands that act for the team.")
 ]
-DeadLetters = Annotated[bool, typer.Option("--dead-letters", help="Dead letters too.")]
+Actor = Annotated[str | None, typer.Option(help="Only requests of this user or service.")]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", help=f"Only this type; may be repeated. One of {', '.join(TYPES)}.")
+]
+Decision = Annotated[str | None, typer.Option(help=f"Only events with this decision: {', '.join(DECISIONS)}.")]
+Form = Annotated[str, typer.Option("--as", help=f"One of {', '.join(FORMS)}.")]
+Out = Annotated[Path | None, typer.Option(help="File for jsonl and parquet. Default: standard output.")]
+TopicName = Annotated[str | None, typer.Option("--topic", help="With --as topic: the target topic.")]
+Rate = Annotated[float | None, typer.Option(help="With --as topic: records per second at most.", min=0.1)]
+ProgressPath = Annotated[
+    Path | None, typer.Option("--progress", help="With --as topic: file to resume an interrupted replay.")
+]
+DeadLetters = Annotated[bool, typer.Option("--dead-letters", help="Include dead letters.")]
 
 
 def replay_command(  # noqa: PLR0917  # each is an option of the command line
@@ -70,8 +74,8 @@ def replay_command(  # noqa: PLR0917  # each is an option of the command line
     *,
     dead_letters: DeadLetters = False,
 ) -> None:
-    """Replay commands and events: read them again, as they were, without changing anything."""
-    settings, console = load_settings(AuditSettings), screen()
+    """Replay past commands and events unchanged, to the terminal, a file or another topic."""
+    settings, console = load_settings(AuditSettings), stderr_console()
     target = Target(form=form, out=out, topic=topic, rate=rate, progress=progress)
     target.check(settings)
     since_ms, before_ms = span(since, before)
@@ -84,16 +88,16 @@ def replay_command(  # noqa: PLR0917  # each is an option of the command line
         types=types_of(kind or ()),
         decision=decision_of(decision),
     )
-    asked = _Asked(
+    request = _Request(
         source=source_of(source, settings), selection=selection, dead_letters=dead_letters, since=since, before=before
     )
-    count = ask(_replay(settings, asked, target, console))
+    count = run_command(_replay(settings, request, target, console))
     console.print(f"{count:,} records replayed.", highlight=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Asked:
-    """What is to be replayed; `since` and `before` in the asker's own words."""
+class _Request:
+    """The records to replay. `since` and `before` are as given on the command line."""
 
     source: Source
     selection: Selection
@@ -103,34 +107,33 @@ class _Asked:
 
     def topics(self, settings: AuditSettings) -> list[str]:
         names = settings.topics
-        # Dead letters are what --type DeadLetter asks for, too.
-        wanted = self.dead_letters or DEAD_LETTER in self.selection.types
-        return [names.commands, names.events] + ([names.dead_letters] if wanted else [])
+        with_dead_letters = self.dead_letters or DEAD_LETTER in self.selection.types
+        return [names.commands, names.events] + ([names.dead_letters] if with_dead_letters else [])
 
-    def words(self, settings: AuditSettings, target: Target) -> dict[str, Any]:
-        """What a progress file is held against."""
-        wanted = self.selection
+    def options(self, settings: AuditSettings, target: Target) -> dict[str, Any]:
+        """The options that a progress file belongs to."""
+        selection = self.selection
         return {
             "source": self.source,
             "topic": target.topic,
             "topics": self.topics(settings),
             "from": self.since,
             "to": self.before,
-            "evaluation": None if wanted.evaluation is None else str(wanted.evaluation),
-            "team": wanted.team,
-            "actor": wanted.actor,
-            "types": sorted(wanted.types),
-            "decision": wanted.decision,
+            "evaluation": None if selection.evaluation is None else str(selection.evaluation),
+            "team": selection.team,
+            "actor": selection.actor,
+            "types": sorted(selection.types),
+            "decision": selection.decision,
         }
 
 
-async def _replay(settings: AuditSettings, asked: _Asked, target: Target, console: Console) -> int:
-    noted, resume, selection = None, FROM_THE_START, asked.selection
+async def _replay(settings: AuditSettings, request: _Request, target: Target, console: Console) -> int:
+    progress_file, resume, selection = None, FROM_THE_START, request.selection
     if target.progress is not None:
-        noted = ProgressFile(target.progress, asked.words(settings, target), selection)
-        resume = noted.load()
-        selection = noted.selection
-    async with history_from(asked.source, settings, saying(console)) as history:
+        progress_file = ProgressFile(target.progress, request.options(settings, target), selection)
+        resume = progress_file.load()
+        selection = progress_file.selection
+    async with history_from(request.source, settings, print_remarks(console)) as history:
         with metered(console, "Replay") as meter:
-            async with target.open(settings, noted, meter) as output:
-                return await replay(history, asked.topics(settings), selection, output, meter, resume=resume)
+            async with target.open(settings, progress_file, meter) as output:
+                return await replay(history, request.topics(settings), selection, output, meter, resume=resume)

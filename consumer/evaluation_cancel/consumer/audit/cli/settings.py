@@ -1,4 +1,4 @@
-"""Settings of the audit commands, beside the service's own, all under the prefix EVALUATION_CANCEL_AUDIT_."""
+"""Settings of the audit commands, in addition to the service's, with the prefix EVALUATION_CANCEL_AUDIT_."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from evaluation_cancel.consumer.settings import ConsumerSettings
 
 
 class AuditSettings(ConsumerSettings):
-    """What the archive is made of and how patient its readers are. Kafka, Postgres and S3 are reached as the service
-    reaches them.
-    """
+    """The archive and the limits of its writers and readers. Kafka, Postgres and S3 have the service's settings."""
 
     audit_bucket: str | None = None
     """The archive's bucket. None: there is no archive, and commands that need one say so."""

@@ -1,41 +1,29 @@
-"""How an audit command runs from the terminal: its work to the end, and what cannot be done as a sentence."""
+"""Runs an audit command on the terminal."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import sys
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from rich.console import Console
 
-from evaluation_cancel.consumer.domain.errors import CancellationError
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
+from evaluation_cancel.consumer.runtime.terminal import run_for_terminal
 
 T = TypeVar("T")
-CANNOT: Final = 2
-"""Exit code: the question could not be answered. 1 is for verify's answer that there are defects."""
+CANNOT_ANSWER: Final = 2
+"""Exit code of a command that could not answer. 1 is an answer: `verify` found defects, or `explain` found nothing."""
 
 
-def ask(work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives. Clients' own complaints go to a log, where one is configured, and not to the terminal."""
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+def run_command(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`. An expected failure is printed and exits with 2, Ctrl-C exits with 130."""
     search_rarely()
     try:
-        return asyncio.run(work)
-    except CancellationError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # the answer to the person at the terminal
-        raise SystemExit(CANNOT) from None
-    except BrokenPipeError:
-        # Whoever reads our output has seen enough; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(CANNOT) from None
+        return run_for_terminal(work, failure_code=CANNOT_ANSWER)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
-def screen() -> Console:
-    """For sentences and progress, so that standard output holds the answer alone."""
+def stderr_console() -> Console:
+    """A console for remarks and progress, because standard output is for the answer alone."""
     return Console(stderr=True)

@@ -1,4 +1,4 @@
-"""The command `verify`: what was asked on the command line, and the answer as a table or as JSON."""
+"""The command `verify`. Prints the findings as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation_cancel.consumer.audit.archive.chain import Head
-from evaluation_cancel.consumer.audit.archive.checkpoints import read_heads, write_heads
-from evaluation_cancel.consumer.audit.cli import wiring as parts
-from evaluation_cancel.consumer.audit.cli.options import saying
+from evaluation_cancel.consumer.audit.archive.checkpoints import read_checkpoints, write_checkpoints
+from evaluation_cancel.consumer.audit.cli import wiring
+from evaluation_cancel.consumer.audit.cli.options import print_remarks
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
-from evaluation_cancel.consumer.audit.cli.terminal import ask, screen
+from evaluation_cancel.consumer.audit.cli.terminal import run_command, stderr_console
 from evaluation_cancel.consumer.audit.kafka.reading import Partition
+from evaluation_cancel.consumer.audit.verify.context import Verification
 from evaluation_cancel.consumer.audit.verify.findings import Finding, Findings
-from evaluation_cancel.consumer.audit.verify.verify import Verification, verify
+from evaluation_cancel.consumer.audit.verify.verify import verify
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
 from evaluation_cancel.schemas.kafka_settings import load_settings
 
@@ -31,40 +32,43 @@ _DEFECTS = 1
 
 
 def verify_command(
-    expect: Annotated[
-        Path | None, typer.Option("--heads", help="Heads noted by an earlier run: the chains must still hold them.")
+    heads: Annotated[
+        Path | None,
+        typer.Option("--heads", help="File with the heads of an earlier run. The chains must still contain them."),
     ] = None,
-    note: Annotated[Path | None, typer.Option("--note-heads", help="Where to note the heads of this run.")] = None,
+    note_heads: Annotated[
+        Path | None, typer.Option("--note-heads", help="File to write the heads to, if there is no defect.")
+    ] = None,
     *,
-    without_postgres: Annotated[bool, typer.Option("--without-postgres", help="The archive alone.")] = False,
+    without_postgres: Annotated[bool, typer.Option("--without-postgres", help="Verify the archive alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Verify chain, signatures, decisions and outcomes. Exits with 1 if there is any defect."""
-    settings, console = load_settings(AuditSettings), screen()
-    done = ask(_verify(settings, console, expect=expect, without_postgres=without_postgres))
-    findings = done.findings
-    if note is not None and not findings.defects:
-        write_heads(note, done.heads)
+    settings, console = load_settings(AuditSettings), stderr_console()
+    result = run_command(_verify(settings, console, heads=heads, without_postgres=without_postgres))
+    findings = result.findings
+    if note_heads is not None and not findings.defects:
+        write_checkpoints(note_heads, result.heads)
     if as_json:
-        _print_json(done)
+        _print_json(result)
     else:
-        _print(done, Console(highlight=False))
+        _print(result, Console(highlight=False))
     sys.exit(_DEFECTS if findings.defects else 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Done:
-    """`beside`: what the archive was held against. `lag`: seconds; what is younger is not missed yet."""
+class _Result:
+    """`compared_with` names the sources that the archive was compared with. `lag` is in seconds."""
 
     findings: Findings
     heads: dict[Partition, Head]
-    beside: tuple[str, ...]
+    compared_with: tuple[str, ...]
     lag: float
 
 
-async def _verify(settings: AuditSettings, console: Console, *, expect: Path | None, without_postgres: bool) -> _Done:
-    expected = {} if expect is None else read_heads(expect)
-    trusted = parts.trusted_keys(settings)
+async def _verify(settings: AuditSettings, console: Console, *, heads: Path | None, without_postgres: bool) -> _Result:
+    checkpoints = {} if heads is None else read_checkpoints(heads)
+    trusted = wiring.trusted_keys(settings)
     bounds = await _kafka_bounds(settings, console)
     verification = Verification(
         topics=settings.topics,
@@ -73,43 +77,47 @@ async def _verify(settings: AuditSettings, console: Console, *, expect: Path | N
         messages_kept=timedelta(days=settings.outbox_days),
         accept_bare=settings.accept_bare,
         every_team_sources=settings.every_team_sources,
-        expected=expected,
+        checkpoints=checkpoints,
         kafka_bounds=bounds,
     )
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(parts.store(settings))
-        opened = None if without_postgres else await stack.enter_async_context(parts.postgres(settings))
-        findings, heads = await verify(store, trusted, opened, verification, saying(console))
+        store = await stack.enter_async_context(wiring.store(settings))
+        database = None if without_postgres else await stack.enter_async_context(wiring.postgres(settings))
+        findings, found = await verify(store, trusted, database, verification, print_remarks(console))
     if not findings.counts["links"] and not findings.defects:
-        raise Refusal("empty_archive", "there is no link below this bucket and prefix: nothing was verified")
-    asked = {"Postgres": opened is not None, "Kafka's offsets": bounds is not None, "noted heads": expect is not None}
-    beside = tuple(name for name, was_asked in asked.items() if was_asked)
-    return _Done(findings=findings, heads=heads, beside=beside, lag=settings.audit_lag)
+        raise Refusal("empty_archive", "this bucket and prefix contain no link: nothing was verified")
+    sources = {
+        "Postgres": database is not None,
+        "Kafka's offsets": bounds is not None,
+        "noted heads": heads is not None,
+    }
+    compared_with = tuple(name for name, was_read in sources.items() if was_read)
+    return _Result(findings=findings, heads=found, compared_with=compared_with, lag=settings.audit_lag)
 
 
 async def _kafka_bounds(settings: AuditSettings, console: Console) -> Mapping[Partition, tuple[int, int]] | None:
     try:
-        async with parts.kafka(settings) as log:
+        async with wiring.kafka(settings) as log:
             return await log.bounds()
     except TemporaryError as error:
-        saying(console)(
-            f"Kafka could not be read ({error.code}): whether it still has what is not archived is not known."
+        print_remarks(console)(
+            f"Kafka could not be read ({error.code}). It may have lost records that are not archived yet."
         )
         return None
 
 
-def _print(done: _Done, console: Console) -> None:
-    findings = done.findings
+def _print(result: _Result, console: Console) -> None:
+    findings = result.findings
     for title, found in (("Notices", findings.notices), ("Defects", findings.defects)):
         if found:
             console.print(_table(title, found))
-    looked_at = ("links", "objects", "records", "commands", "events", "evaluations", "cancellations", "messages")
+    counted = ("links", "objects", "records", "commands", "events", "evaluations", "cancellations", "messages")
     console.print(
-        "Looked at: " + ", ".join(f"{findings.counts[name]:,} {name}" for name in looked_at) + ".", soft_wrap=True
+        "Checked: " + ", ".join(f"{findings.counts[name]:,} {name}" for name in counted) + ".", soft_wrap=True
     )
     console.print(
-        f"Held against {', '.join(done.beside) or 'nothing else'}. What is younger than {done.lag:g} s may be on its"
-        " way and is not called missing.",
+        f"Compared with {', '.join(result.compared_with) or 'nothing else'}. Records younger than {result.lag:g} s may"
+        " be on their way and are not reported as missing.",
         soft_wrap=True,
     )
     defects = sum(findings.counts[code] for code in {f.code for f in findings.defects})
@@ -118,24 +126,24 @@ def _print(done: _Done, console: Console) -> None:
 
 def _table(title: str, found: Sequence[Finding]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("code", "where", "what"):
+    for column in ("code", "where", "detail"):
         table.add_column(column, overflow="fold")
     for finding in sorted(found, key=lambda f: (f.code, f.where)):
         table.add_row(finding.code, finding.where, finding.detail)
     return table
 
 
-def _print_json(done: _Done) -> None:
-    findings = done.findings
+def _print_json(result: _Result) -> None:
+    findings = result.findings
     answer = {
-        "held_against": done.beside,
-        "lag_seconds": done.lag,
+        "held_against": result.compared_with,
+        "lag_seconds": result.lag,
         "defects": [asdict(f) for f in findings.defects],
         "notices": [asdict(f) for f in findings.notices],
         "counts": dict(findings.counts),
         "heads": [
             {"topic": t, "partition": p, "next_offset": h.next_offset, "digest": h.digest}
-            for (t, p), h in sorted(done.heads.items())
+            for (t, p), h in sorted(result.heads.items())
         ],
     }
     sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")

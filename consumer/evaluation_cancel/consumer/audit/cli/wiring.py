@@ -1,6 +1,6 @@
-"""The composition root of the audit commands: opens Kafka, the archive and the keys from the settings.
+"""The composition root of the audit commands: opens Kafka, Postgres, the archive and the keys from the settings.
 
-The clients are loaded when they are opened: the command line is shown without.
+Client libraries are imported when they are opened, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evaluation_cancel.consumer.sql.database import Database, translated
 
 
 def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[Log]:
-    """All partitions of the three topics."""
+    """Open a log with all partitions of the three topics."""
     from evaluation_cancel.consumer.audit.kafka.client import open_log  # noqa: PLC0415  # a client, slow to load
 
     topics = [spec.name for spec in settings.topics.specs()]
@@ -29,7 +29,7 @@ def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[Log]:
 
 @asynccontextmanager
 async def postgres(settings: AuditSettings) -> AsyncIterator[Database]:
-    """Raises `TemporaryError` when it cannot be reached."""
+    """Open the database. Raises `TemporaryError` when it cannot be reached."""
     async with AsyncExitStack() as stack:
         with translated():
             opened = await stack.enter_async_context(database(settings))
@@ -38,7 +38,7 @@ async def postgres(settings: AuditSettings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def store(settings: AuditSettings) -> AsyncIterator[ObjectStore]:
-    """The archive. Raises `Refusal` when the settings name none."""
+    """Open the archive. Raises `Refusal` when the settings name no bucket."""
     if settings.audit_bucket is None:
         raise Refusal("no_archive", "EVALUATION_CANCEL_AUDIT_BUCKET is not set: there is no archive")
     from evaluation_cancel.consumer.audit.archive.s3_object_store import S3ObjectStore  # noqa: PLC0415  # a client, slow to load
@@ -51,16 +51,16 @@ async def store(settings: AuditSettings) -> AsyncIterator[ObjectStore]:
 
 
 def trusted_keys(settings: AuditSettings) -> TrustedKeys:
-    """The keys whose signatures count. Raises `Refusal` without any: unsigned history proves nothing."""
+    """The trusted keys. Raises `Refusal` if the settings name none, because unsigned links prove nothing."""
     keys = load_trusted(settings.audit_public_key_files)
     if not keys:
-        raise Refusal("no_public_key", "EVALUATION_CANCEL_AUDIT_PUBLIC_KEY_FILES names no key to check links against")
+        raise Refusal("no_public_key", "EVALUATION_CANCEL_AUDIT_PUBLIC_KEY_FILES names no key")
     return keys
 
 
 @asynccontextmanager
 async def _whole_log(settings: AuditSettings) -> AsyncIterator[Log]:
-    """Raises `TemporaryError` while a topic does not exist: an archive without it would not be one of the system."""
+    """Open a log that has all three topics. Raises `TemporaryError` while one does not exist."""
     async with kafka(settings) as log:
         missing = {spec.name for spec in settings.topics.specs()} - {topic for topic, _ in log.partitions}
         if missing:
@@ -69,11 +69,12 @@ async def _whole_log(settings: AuditSettings) -> AsyncIterator[Log]:
 
 
 def archiver(settings: AuditSettings, opened: ObjectStore) -> Archiver:
+    """An archiver on this store. Raises `Refusal` without a signing key that is also trusted."""
     if settings.audit_signing_key_file is None:
         raise Refusal("no_signing_key", "EVALUATION_CANCEL_AUDIT_SIGNING_KEY_FILE is not set")
     signer, trusted = load_signer(settings.audit_signing_key_file), trusted_keys(settings)
     if signer.key_id not in trusted:
-        raise Refusal("signing_key_not_trusted", "the signing key's public half is not among the public keys")
+        raise Refusal("signing_key_not_trusted", "the signing key's public key is not among the trusted keys")
     return Archiver(
         store=opened,
         open_log=lambda: _whole_log(settings),

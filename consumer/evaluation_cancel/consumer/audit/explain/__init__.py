@@ -1,4 +1,7 @@
-"""Explains one evaluation: a timeline from its commands, events, rows and Kubernetes evidence.
+"""Explains one evaluation: a timeline from Postgres, Kafka and the archive, with the sources of each entry.
 
-`explain.py` collects, `timeline.py` orders and words the entries (pure), `view.py` prints them.
+Read `explain.py` first: it reads the sources. `timeline.py` turns rows and records into entries and is pure; `view.py`
+prints them as text or JSON. Nothing is checked here: that is `verify`.
+
+Invariants: an unreadable source does not stop the others and is named in the result. Every entry names its sources.
 """

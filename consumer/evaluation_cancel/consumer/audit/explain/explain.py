@@ -1,7 +1,7 @@
-"""Explains one evaluation: gathers its rows and records from Postgres, Kafka and the archive.
+"""The use case: reads one evaluation from Postgres, Kafka and the archive.
 
-Each source is asked on its own: one that is away takes nothing from the others, and is named. What the rows and records
-tell is `timeline.py`.
+Each source is read on its own. A source that cannot be read is named in the result, and the others are still read.
+`timeline.py` turns the rows and records into entries.
 """
 
 from __future__ import annotations
@@ -14,41 +14,43 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from evaluation_cancel.consumer.audit.explain.timeline import Entry, StoredStory, artifacts, tell
-from evaluation_cancel.consumer.audit.history.history import FROM_THE_START, History
+from evaluation_cancel.consumer.audit.explain.timeline import Entry, artifacts, timeline
+from evaluation_cancel.consumer.audit.history.history import FROM_THE_START, History, OnRemark
 from evaluation_cancel.consumer.audit.history.progress import Meter
 from evaluation_cancel.consumer.audit.history.selection import Selection
+from evaluation_cancel.consumer.domain.audit_rows import StoredEvaluation
 from evaluation_cancel.consumer.domain.errors import CancellationError
 from evaluation_cancel.consumer.sql import audit_reads
 from evaluation_cancel.consumer.sql.database import Database
 from evaluation_cancel.schemas.wire.records import RawRecord
 
 _BEFORE: Final = timedelta(hours=1)
-"""Commands lie in Kafka before Postgres hears of them: for so long, or longer after an outage, which --from covers."""
+"""A command is in Kafka before Postgres has it. Usually for less than this; after a longer outage use --from."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Explanation:
-    """The story, and what it is made of."""
+    """The timeline of an evaluation, and which sources it was made from."""
 
     evaluation_id: UUID
-    stored: StoredStory | None = None
+    stored: StoredEvaluation | None = None
     entries: list[Entry] = field(default_factory=list)
     artifacts: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     """State and report of each cleanup."""
     read: list[str] = field(default_factory=list)
     """Sources that were read to the end."""
     unread: dict[str, str] = field(default_factory=dict)
-    """Sources that were not, and why."""
+    """Sources that were not read to the end, each with the reason."""
     remarks: list[str] = field(default_factory=list)
-    """What the sources said of themselves."""
+    """Sentences about gaps in the sources."""
 
 
-Open = Callable[[Callable[[str], None]], AbstractAsyncContextManager[History]]
+Open = Callable[[OnRemark], AbstractAsyncContextManager[History]]
+"""Opens a history that reports its gaps to the callback."""
 
 
 class Explain:
-    """The use case. `histories` are opened one after the other, by name, each with a place for its remarks."""
+    """Explains one evaluation. `histories` has a function for each source by name; they are opened one by one."""
 
     def __init__(
         self,
@@ -58,19 +60,21 @@ class Explain:
         topics: Sequence[str],
         patience: float,
     ) -> None:
-        """`patience`: seconds for each history; a long one is then read in part, and that is said."""
+        """`patience` is the time for each source in seconds. A source that takes longer counts as unread."""
         self._database = database
         self._histories = histories
         self._topics = topics
         self._patience = patience
 
     async def explain(self, evaluation_id: UUID, since: datetime | None) -> Explanation:
+        """Read records from `since` on, or else from an hour before the earliest time in Postgres."""
         found = Explanation(evaluation_id=evaluation_id)
 
-        async def ask_postgres() -> None:
-            found.stored = await self._stored(evaluation_id)
+        async def read_postgres() -> None:
+            async with self._database as database, database.connection() as tx:
+                found.stored = await audit_reads.stored_evaluation(tx, evaluation_id)
 
-        await self._ask("postgres", ask_postgres, found)
+        await self._try("postgres", read_postgres, found)
         if since is None and found.stored is not None and found.stored.begins_at is not None:
             since = found.stored.begins_at - _BEFORE
         selection = Selection(
@@ -79,15 +83,15 @@ class Explain:
         records: dict[RawRecord, list[str]] = {}
         for name, opener in self._histories.items():
 
-            async def ask_history(opener: Open = opener) -> None:
+            async def read_history(opener: Open = opener) -> None:
                 await self._gather(opener, selection, records, found)
 
-            await self._ask(name, ask_history, found)
-        found.entries = tell(found.stored, records)
+            await self._try(name, read_history, found)
+        found.entries = timeline(found.stored, records)
         found.artifacts = list(artifacts(found.stored, records))
         return found
 
-    async def _ask(self, name: str, work: Callable[[], Awaitable[None]], found: Explanation) -> None:
+    async def _try(self, name: str, work: Callable[[], Awaitable[None]], found: Explanation) -> None:
         try:
             async with asyncio.timeout(self._patience):
                 await work()
@@ -106,17 +110,3 @@ class Explain:
             async for piece in history.pieces(self._topics, selection, Meter(None), FROM_THE_START):
                 for record in filter(matches, piece.records):
                     records.setdefault(record, []).append(piece.key or history.name)
-
-    async def _stored(self, evaluation_id: UUID) -> StoredStory:
-        ids = [evaluation_id]
-        async with self._database as database, database.connection() as tx:
-            evaluations = await audit_reads.evaluations(tx, ids)
-            cancellations = await audit_reads.cancellations(tx, ids)
-            return StoredStory(
-                evaluation=evaluations[0] if evaluations else None,
-                commands=await audit_reads.commands(tx, ids),
-                cancellations=cancellations,
-                errors=await audit_reads.errors(tx, [row["id"] for row in cancellations]),
-                messages=await audit_reads.messages(tx, ids),
-                held_reports=await audit_reads.held_reports(tx, ids),
-            )

@@ -1,10 +1,11 @@
-"""How an explanation looks: a timeline for the terminal, or JSON."""
+"""Prints an explanation as a timeline on the terminal or as JSON."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -30,6 +31,7 @@ _KEPT_SHOWN: Final = 10
 
 
 def show(explanation: Explanation, console: Console) -> None:
+    """Print the timeline, the artifacts, and the sources that were read or not."""
     console.print(Text(f"Evaluation {explanation.evaluation_id}", style="bold"))
     console.print(Text(_summary(explanation)))
     objects: dict[str, int] = {}
@@ -44,27 +46,27 @@ def show(explanation: Explanation, console: Console) -> None:
     for remark in explanation.remarks:
         console.print(Text(remark, style="yellow"))
     console.print(Text(f"Read: {', '.join(explanation.read) or 'nothing'}.", style="dim"))
-    for name, why in explanation.unread.items():
-        console.print(Text(f"Not read: {name}: {plain(why)}", style="bold red"))
+    for name, reason in explanation.unread.items():
+        console.print(Text(f"Not read: {name}: {plain(reason)}", style="bold red"))
     for key, number in objects.items():
         console.print(Text(f"archive object {number}: {key}", style="dim"), soft_wrap=True)
 
 
 def _show_entry(entry: Entry, objects: dict[str, int], console: Console) -> None:
-    """Time, what, the detail, and below it where that is written."""
+    """Print time, kind and detail of an entry, and its sources below."""
     head = Text.assemble(
-        (f"  {entry.at:%H:%M:%S.%f}"[:-3], "dim"), "  ", (f"{entry.what:<18}", _STYLES.get(entry.what, "bold"))
+        (f"  {entry.at:%H:%M:%S.%f}"[:-3], "dim"), "  ", (f"{entry.kind:<18}", _STYLES.get(entry.kind, "bold"))
     )
-    room = max(20, console.width - len(head))
-    first, *more = textwrap.wrap(entry.detail, room) or [""]
+    width = max(20, console.width - len(head))
+    first, *more = textwrap.wrap(entry.detail, width) or [""]
     console.print(head + Text(first), soft_wrap=True)
     sources = plain(", ".join(_short(source, objects) for source in entry.sources))
-    for text, style in [(m, "") for m in more] + [(m, "dim") for m in textwrap.wrap(sources, room)]:
+    for text, style in [(m, "") for m in more] + [(m, "dim") for m in textwrap.wrap(sources, width)]:
         console.print(Text(" " * len(head) + text, style=style), soft_wrap=True)
 
 
 def _short(source: str, objects: dict[str, int]) -> str:
-    """The long keys of archive objects as numbers, told once below."""
+    """Number the archive's objects, whose long keys are printed once at the end."""
     if not source.startswith(data_prefix("")):
         return source
     return f"archive object {objects.setdefault(source, len(objects) + 1)}"
@@ -73,13 +75,13 @@ def _short(source: str, objects: dict[str, int]) -> str:
 def _summary(explanation: Explanation) -> str:
     stored = explanation.stored
     if stored is None:
-        return "What it is now is not known: Postgres could not be read."
+        return "Its present state is not known: Postgres could not be read."
     if stored.evaluation is None:
         return "There is no such evaluation now."
     row = stored.evaluation
-    job = "" if row["job_name"] is None else f"; Job {row['job_namespace']}/{row['job_name']}"
-    where = "" if row["cluster"] is None else f" in cluster {row['cluster']}"
-    return plain(f"It is {row['status']}, of team {row['team_id']}{job}{where}.")
+    job = "" if row.job_name is None else f"; Job {row.job_namespace}/{row.job_name}"
+    where = "" if row.cluster is None else f" in cluster {row.cluster}"
+    return plain(f"It is {row.status}, of team {row.team_id}{job}{where}.")
 
 
 def _show_artifacts(explanation: Explanation, console: Console) -> None:
@@ -103,12 +105,13 @@ def _count(report: Mapping[str, Any], name: str) -> str:
 
 
 def print_json(explanation: Explanation) -> None:
+    """Print all of the explanation as JSON; `now` has all columns of the evaluation."""
     stored = explanation.stored
     answer: dict[str, Any] = {
         "evaluation_id": explanation.evaluation_id,
-        "now": None if stored is None or stored.evaluation is None else dict(stored.evaluation),
+        "now": None if stored is None or stored.evaluation is None else asdict(stored.evaluation),
         "timeline": [
-            {"at": e.at, "what": e.what, "detail": e.detail, "sources": list(e.sources)} for e in explanation.entries
+            {"at": e.at, "what": e.kind, "detail": e.detail, "sources": list(e.sources)} for e in explanation.entries
         ],
         "artifacts": [{"state": state, **report} for state, report in explanation.artifacts],
         "remarks": explanation.remarks,

@@ -1,5 +1,10 @@
-"""Reads history, from the archive and from Kafka, as one stream of records.
+"""Past records as one stream, from Kafka or from the archive, with filters, facts and sentences about each record.
 
-`history.py` joins both sources without gaps or repeats, `selection.py` filters, `facts.py` reads a record leniently,
-`strict.py` reads it strictly, `row_check.py` compares records with rows, `wording.py` names facts for people.
+Read `history.py` first: `KafkaHistory` and `ArchiveHistory` give the same pieces. `selection.py` filters them.
+`facts.py` reads a record leniently for display and filters; `strict.py` decodes it as the service does, for `verify`.
+`row_check.py` compares a cancellation's row with an event, `wording.py` turns facts into text, `progress.py` shows a
+bar.
+
+Invariants: records of a partition come in their order. A reading ends at the end that was known at its start. Gaps and
+expired ranges are reported to the caller.
 """

@@ -1,7 +1,6 @@
-"""What one record says, for filters, timelines and counts: read leniently, whoever wrote it and whether it is valid.
+"""The facts of one record, for filters and timelines. Read leniently: an invalid record gives the facts it has.
 
-Strict reading is `evaluation_cancel.schemas.wire.decoding`; verification uses that. Here a stranger's record gives as
-much as it can.
+`verify` decodes records strictly instead (`strict.py`).
 """
 
 from __future__ import annotations
@@ -24,33 +23,34 @@ _DECISIONS: Final = {"EvaluationCancelAccepted": ("accepted",), "EvaluationCance
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """None where the record does not say."""
+    """The facts of one record. Each is None or empty if the record does not have it."""
 
     type: str | None
-    """Short name."""
+    """Short name, such as `EvaluationCancelled`, or `DeadLetter`."""
     id: str | None = None
     source: str | None = None
     sequence: str | None = None
     causation: str | None = None
-    """The command, of an event."""
+    """The id of the command that caused the event."""
     cancellation: str | None = None
     evaluation: str | None = None
     team: str | None = None
     acts_for: tuple[str, ...] = ()
-    """The teams a command's actor names."""
+    """The teams in whose name a command's actor acts."""
     actor: str | None = None
     actor_kind: str | None = None
     """`user` or `service`."""
     reason: str | None = None
     decisions: tuple[str, ...] = ()
+    """`accepted`, or `rejected` and its code."""
     code: str | None = None
-    """Of a rejection, a failure or a dead letter."""
+    """The code of a rejection, a failure or a dead letter."""
     data: Any = None
-    """The message's JSON, if it is an object."""
+    """The message's JSON object; of a dead letter its `dlq_…` headers without the prefix."""
 
 
 def short_type(record: RawRecord) -> str | None:
-    """By the headers alone where they say it, as ours do; else by the whole record."""
+    """The record's type, as in `Facts.type`. Read from the headers if possible, which is faster."""
     headers = dict(record.headers)
     if "dlq_code" in headers:
         return DEAD_LETTER
@@ -61,6 +61,7 @@ def short_type(record: RawRecord) -> str | None:
 
 
 def facts_of(record: RawRecord) -> Facts:
+    """Read the facts of a record. Never raises, whatever the record holds."""
     headers = {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers}
     data = _object(record.value)
     if "dlq_code" in headers:
@@ -82,9 +83,9 @@ def _bare(record: RawRecord, data: dict[str, Any]) -> dict[str, str]:
 
 
 def _of_message(kind: str, attributes: dict[str, str], data: dict[str, Any]) -> Facts:
-    asked_by = data.get("requested_by")
-    asked_by = asked_by if isinstance(asked_by, dict) else {}
-    teams = asked_by.get("team_ids")
+    requester = data.get("requested_by")
+    requester = requester if isinstance(requester, dict) else {}
+    teams = requester.get("team_ids")
     code = _text(data.get("code"))
     decisions = _DECISIONS.get(kind, ())
     return Facts(
@@ -97,8 +98,8 @@ def _of_message(kind: str, attributes: dict[str, str], data: dict[str, Any]) -> 
         evaluation=_text(data.get("evaluation_id")) or attributes.get("subject"),
         team=_text(data.get("team_id")),
         acts_for=tuple(t for t in teams if isinstance(t, str)) if isinstance(teams, list) else (),
-        actor=_text(asked_by.get("id")),
-        actor_kind=_text(asked_by.get("kind")),
+        actor=_text(requester.get("id")),
+        actor_kind=_text(requester.get("kind")),
         reason=_text(data.get("reason")),
         decisions=(*decisions, code) if decisions and code else decisions,
         code=code,
@@ -107,15 +108,15 @@ def _of_message(kind: str, attributes: dict[str, str], data: dict[str, Any]) -> 
 
 
 def _dead_letter(headers: dict[str, str], data: dict[str, Any] | None) -> Facts:
-    """The original's own words beside the reason it was set aside for."""
-    asked_by = (data or {}).get("requested_by")
+    """The reason of the dead letter, and the facts of the original record."""
+    requester = (data or {}).get("requested_by")
     return Facts(
         type=DEAD_LETTER,
         id=headers.get("dlq_id"),
         source=headers.get("ce_source"),
         causation=headers.get("ce_id"),
         evaluation=_text((data or {}).get("evaluation_id")),
-        actor=_text(asked_by.get("id")) if isinstance(asked_by, dict) else None,
+        actor=_text(requester.get("id")) if isinstance(requester, dict) else None,
         code=headers.get("dlq_code"),
         data={name.removeprefix("dlq_"): text for name, text in headers.items() if name.startswith("dlq_")},
     )

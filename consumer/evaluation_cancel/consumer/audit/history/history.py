@@ -1,6 +1,6 @@
-"""History as a stream of records, from Kafka or from the archive, for whoever replays or counts it.
+"""Past records as a stream of pieces, from Kafka or from the archive. Used by `replay`, `report` and `explain`.
 
-Says what it could not give: what has expired in Kafka, and where it goes on instead.
+Remarks report the records that are missing: expired in Kafka, not archived, or in an object that is not sound.
 """
 
 from __future__ import annotations
@@ -20,69 +20,74 @@ from evaluation_cancel.consumer.domain.errors import Refusal
 from evaluation_cancel.schemas.wire.records import RawRecord
 
 _DISORDER_MS: Final = 3_600_000
-"""How far timestamps within a partition may be out of order: reading goes on for an hour of them beyond its end."""
-_BEGINNING: Final = 0
+"""How far timestamps in a partition may be out of order. A reading continues for this long after its end time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """Records of one partition that follow on one another, and how far the reading has come with them."""
+    """Consecutive records of one partition, and the progress of the reading after them."""
 
     partition: Partition
     records: Sequence[RawRecord]
     position: int
+    """The offset after the last record."""
     steps: int
-    """How much of `Progress.total` this was."""
+    """Its share of `Progress.total`."""
     key: str | None = None
-    """Of the object, in the archive."""
+    """The key of the archive's object; None for Kafka."""
     ends: Mapping[Partition, int] | None = None
-    """In the archive: `archive_reading.Extent.ends`."""
+    """`Extent.ends` of a reading of the archive; None for Kafka."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resume:
-    """Where an interrupted reading goes on: in Kafka by positions, in the archive behind an object and up to the same
-    ends. What was archived meanwhile may lie before that object, as days are read one after the other: it would be
-    left out in the middle, and is left for another reading as a whole.
+    """Where an interrupted reading continues: in Kafka at positions, in the archive after an object.
+
+    The archive is read day by day, so objects that were archived in the meantime may sort before `after`. They would be
+    left out in the middle of a partition. Therefore the reading keeps its old `ends`, which exclude all of them.
     """
 
     positions: Mapping[Partition, int] = field(default_factory=dict)
-    behind: str | None = None
+    after: str | None = None
+    """The key of the last object that was read."""
     ends: Mapping[Partition, int] | None = None
+    """`Piece.ends` of the interrupted reading."""
 
 
 FROM_THE_START: Final = Resume()
 
 
 class Progress(Protocol):
-    """Is told how far it is. The unit is the source's own: offsets or objects."""
+    """Receives the progress of a reading. A step is one offset in Kafka or one object in the archive."""
 
-    def total(self, steps: int) -> None: ...
+    def total(self, steps: int) -> None:
+        """The number of steps in the whole reading."""
 
-    def done(self, steps: int, records: int) -> None: ...
+    def done(self, steps: int, records: int) -> None:
+        """Steps and records that were read since the last call."""
 
 
-Say = Callable[[str], None]
-"""For sentences to the person who asked."""
+OnRemark = Callable[[str], None]
+"""Called with a sentence for the user, such as which offsets have expired."""
 
 
 class KafkaHistory:
-    """What Kafka retains of some topics."""
+    """The records that Kafka retains."""
 
     name = "kafka"
 
-    def __init__(self, log: Log, *, patience: float, say: Say) -> None:
+    def __init__(self, log: Log, *, patience: float, on_remark: OnRemark) -> None:
         self._log = log
         self._patience = patience
-        self._say = say
+        self._on_remark = on_remark
 
     async def pieces(
         self, topics: Sequence[str], selection: Selection, progress: Progress, resume: Resume
     ) -> AsyncIterator[Piece]:
-        """All partitions at once, each in its order."""
+        """Read the selected time of these topics. Partitions are interleaved, each in its order."""
         ranges = await self._ranges(topics, selection, resume.positions)
         progress.total(sum(max(0, end - first) for first, end in ranges.values()))
-        async for read in read_range(self._log, ranges, patience=self._patience, expired=self._expired):
+        async for read in read_range(self._log, ranges, patience=self._patience, on_expired=self._remark_expired):
             yield Piece(
                 partition=read.partition,
                 records=read.records,
@@ -95,82 +100,84 @@ class KafkaHistory:
     ) -> dict[Partition, tuple[int, int]]:
         bounds = {p: b for p, b in (await self._log.bounds()).items() if p[0] in topics}
         starts = await self._offsets_at(selection.since_ms, bounds)
-        late = None if selection.before_ms is None else selection.before_ms + _DISORDER_MS
-        ends = await self._offsets_at(late, bounds)
+        end_ms = None if selection.before_ms is None else selection.before_ms + _DISORDER_MS
+        ends = await self._offsets_at(end_ms, bounds)
         ranges = {}
         for partition, (first, end) in bounds.items():
             start = resume.get(partition, starts.get(partition, first))
             if partition in resume and start < first:
-                self._expired(partition, start, first)
-            elif start <= first > _BEGINNING:
-                await self._say_what_is_retained(partition, first, selection)
+                self._remark_expired(partition, start, first)
+            elif start <= first > 0:
+                await self._remark_retention(partition, first, selection)
             ranges[partition] = (max(first, start), min(end, ends.get(partition, end)))
         return ranges
 
     async def _offsets_at(
         self, timestamp_ms: int | None, bounds: Mapping[Partition, tuple[int, int]]
     ) -> dict[Partition, int]:
-        """The first offset of this time or later; the end where there is none. Empty where the broker cannot say."""
+        """The first offsets at this time or later, or the partition's end. Empty if the broker has no timestamps."""
         filled = [p for p, (first, end) in bounds.items() if first < end]
         if timestamp_ms is None or not filled or None in (await self._log.offsets_at(0, filled[:1])).values():
             return {}
         found = await self._log.offsets_at(timestamp_ms, filled)
         return {p: bounds[p][1] if offset is None else offset for p, offset in found.items()}
 
-    async def _say_what_is_retained(self, partition: Partition, first: int, selection: Selection) -> None:
+    async def _remark_retention(self, partition: Partition, first: int, selection: Selection) -> None:
         wanted = "the beginning" if selection.since_ms is None else _utc(selection.since_ms)
-        self._say(
-            f"{partition[0]}[{partition[1]}]: Kafka no longer has the offsets before {first}, so that what was there"
-            f" since {wanted} may be missing; it goes on from offset {first}. The archive may have it."
+        self._on_remark(
+            f"{partition[0]}[{partition[1]}]: Kafka no longer has the offsets before {first}. Records since {wanted}"
+            f" may be missing; the archive may have them. Reading goes on from offset {first}."
         )
 
-    def _expired(self, partition: Partition, wanted: int, first: int) -> None:
-        self._say(
-            f"{partition[0]}[{partition[1]}]: offsets {wanted}-{first - 1} have expired; it goes on from {first}."
+    def _remark_expired(self, partition: Partition, wanted: int, first: int) -> None:
+        self._on_remark(
+            f"{partition[0]}[{partition[1]}]: offsets {wanted}-{first - 1} have expired; reading goes on from {first}."
         )
 
 
 class ArchiveHistory:
-    """What the archive holds of some topics."""
+    """The records in the archive."""
 
     name = "archive"
 
-    def __init__(self, store: ObjectStore, trusted: TrustedKeys, *, say: Say, tolerant: bool = False) -> None:
-        """`tolerant`: an object that is not sound is said and passed over, instead of ending the reading."""
+    def __init__(
+        self, store: ObjectStore, trusted: TrustedKeys, *, on_remark: OnRemark, tolerant: bool = False
+    ) -> None:
+        """`tolerant`: an object that is not sound is skipped with a remark, instead of ending the reading."""
         self._store = store
         self._trusted = trusted
-        self._say = say
+        self._on_remark = on_remark
         self._tolerant = tolerant
 
     async def pieces(
         self, topics: Sequence[str], selection: Selection, progress: Progress, resume: Resume
     ) -> AsyncIterator[Piece]:
-        """Day by day, within a day by topic and partition, up to the ends as they are at the start."""
+        """Read the selected time of these topics: by day, topic and partition, up to the ends at the start."""
         since, before = selection.since_ms, selection.before_ms
         found = await extent(self._store, topics, since, before, resume.ends)
         progress.total(found.objects)
-        done = None if resume.behind is None else _place(read_data_key(resume.behind), topics)
+        done = None if resume.after is None else _order(read_data_key(resume.after), topics)
         first_day = None
         async for day in objects_between(self._store, topics, since, before):
             for name in day:
                 if name.first > found.ends.get((name.topic, name.partition), -1):
                     continue
                 first_day = first_day or name.day
-                piece = None if done is not None and _place(name, topics) <= done else await self._piece(name)
+                piece = None if done is not None and _order(name, topics) <= done else await self._piece(name)
                 if piece is None:
                     progress.done(1, 0)
                 else:
                     yield replace(piece, ends=found.ends)
-        self._say_what_is_held(first_day, selection)
+        self._remark_first_day(first_day, selection)
 
     async def _piece(self, name: DataKey) -> Piece | None:
         found = await self._object(name)
         if found is None:
             return None
         for first, last in found.expired:
-            self._say(
+            self._on_remark(
                 f"{name.topic}[{name.partition}]: offsets {first}-{last} had expired before they were archived;"
-                f" it goes on from {last + 1}."
+                f" reading goes on from {last + 1}."
             )
         position = found.records[-1].offset + 1
         return Piece(
@@ -183,24 +190,26 @@ class ArchiveHistory:
         except Refusal as error:
             if not self._tolerant:
                 raise
-            self._say(f"Passed over: {error.detail} ({error.code}).")
+            self._on_remark(f"Skipped: {error.detail} ({error.code}).")
             return None
         if found is None:
-            self._say(f"{name.key} is linked by nothing and passed over: it is no part of the archive.")
+            self._on_remark(f"Skipped: no link names {name.key}, so it is not part of the archive.")
         return found
 
-    def _say_what_is_held(self, first_day: str | None, selection: Selection) -> None:
+    def _remark_first_day(self, first_day: str | None, selection: Selection) -> None:
         if first_day is None:
-            self._say("The archive holds nothing of that time.")
+            self._on_remark("The archive holds no records of that time.")
         elif selection.since_ms is not None and first_day > f"{_utc(selection.since_ms)}"[:10]:
-            self._say(f"The archive holds nothing of that time before {first_day}; it goes on from there.")
+            self._on_remark(
+                f"The archive holds no records of that time before {first_day}; reading goes on from there."
+            )
 
 
 History = KafkaHistory | ArchiveHistory
 
 
-def _place(name: DataKey | None, topics: Sequence[str]) -> tuple[str, int, int, int]:
-    """Its place in the order of reading. A key that is none is before all."""
+def _order(name: DataKey | None, topics: Sequence[str]) -> tuple[str, int, int, int]:
+    """A sort key in reading order. A key of another kind or topic sorts first."""
     if name is None or name.topic not in topics:
         return ("", 0, 0, 0)
     return (name.day, topics.index(name.topic), name.partition, name.first)

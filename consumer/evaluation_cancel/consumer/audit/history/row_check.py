@@ -1,7 +1,7 @@
-"""What the row of a cancellation must say, given an event that tells of it. Pure.
+"""Compares a cancellation's row with an event about it. Pure.
 
-The row is kept for ever and its messages for a month, so that after that only this holds what a row says against what
-was published.
+Cancellations are kept for ever and messages for a month. After that month only this check compares Postgres with the
+published events.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import orjson
 from pydantic import ValidationError
 
 from evaluation_cancel.consumer.audit.history.strict import ArchivedEvent
+from evaluation_cancel.consumer.domain.audit_rows import CancellationRow
 from evaluation_cancel.consumer.domain.evidence import load_evidence, published_evidence
-from evaluation_cancel.consumer.sql.database import Row
 from evaluation_cancel.schemas.events import (
     EvaluationArtifactsCleaned,
     EvaluationCancelAccepted,
@@ -36,54 +36,53 @@ _CLEANED: Final = (
 )
 
 
-def differences(row: Row, archived: ArchivedEvent) -> Iterator[str]:
-    """`column is this, and that` for each column that says otherwise than the event; where that is told comes last."""
+def differences(row: CancellationRow, archived: ArchivedEvent) -> Iterator[str]:
+    """Yield `column is …, and …` for each column that differs, with the row's value first and the event's second."""
     expected: dict[str, Any] = {"team_id": archived.event.team_id} if hasattr(archived.event, "team_id") else {}
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"commands": 1 + row.joined, "cleanup wished for": row.wants_cleanup}
     match archived.event:
         case EvaluationCancelAccepted() as event:
-            expected |= _asked(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
-            # A command that joins may wish for a cleanup too.
+            expected |= _request(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
+            # Without this flag the cleanup may still be wanted, by a command that joined later.
             if event.cleanup_artifacts:
                 expected["cleanup wished for"] = True
         case EvaluationCancelled() as event:
-            expected |= _asked(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
-            expected |= _ended("cancelled", event.cancelled_at, event)
+            expected |= _request(event) | {"status_before": event.status_before, "requested_at": event.requested_at}
+            expected |= _end("cancelled", event.cancelled_at, event)
             expected |= {"cleanup wished for": event.cleanup_artifacts} | _named("evidence", _evidence(event.evidence))
             found |= _named("evidence", _evidence(evidence_of(row)))
         case EvaluationCancelFailed() as event:
-            expected |= _asked(event) | _ended("failed", event.failed_at, event)
+            expected |= _request(event) | _end("failed", event.failed_at, event)
             expected |= {"last_error_code": event.code, "last_error_text": event.detail}
         case EvaluationArtifactsCleaned() as event:
             expected |= {"cleanup_state": event.state} | _named("cleanup", _cleaned(event.model_dump(mode="json")))
-            found |= _named("cleanup", _cleaned(_object(row["cleanup_report"])))
+            found |= _named("cleanup", _cleaned(json_object(row.cleanup_report)))
         case _:
             return
     expected["command_id"] = archived.envelope.causationid
-    found |= {"commands": 1 + row["joined"], "cleanup wished for": row["cleanup_state"] != "not_requested"}
-    for name, told in expected.items():
-        says = found.get(name, row.get(name))
-        if says != told:
-            yield _difference(name, says, told)
+    for name, published in expected.items():
+        stored = found[name] if name in found else getattr(row, name)
+        if stored != published:
+            yield _difference(name, stored, published)
 
 
-def _difference(name: str, says: object, told: object) -> str:
-    """Of two lists only that in which they differ."""
-    if not isinstance(says, list) or not isinstance(told, list):
-        return f"{name} is {str(says)[:150]}, and {str(told)[:150]}"
-    lacking = ", ".join(str(item) for item in told if item not in says)[:150]
-    added = ", ".join(str(item) for item in says if item not in told)[:150]
+def _difference(name: str, stored: object, published: object) -> str:
+    """Describe a difference; of two lists only the items that differ."""
+    if not isinstance(stored, list) or not isinstance(published, list):
+        return f"{name} is {str(stored)[:150]}, and {str(published)[:150]}"
+    lacking = ", ".join(str(item) for item in published if item not in stored)[:150]
+    added = ", ".join(str(item) for item in stored if item not in published)[:150]
     if not lacking and not added:
-        return f"{name} is in another order than told"
+        return f"{name} is in another order than published"
     found = {f"{name} lacks": lacking, f"{name} adds": added}
-    return " and ".join(f"{how} {items}" for how, items in found.items() if items) + ", unlike what is told"
+    return " and ".join(f"{verb} {items}" for verb, items in found.items() if items) + ", unlike the event"
 
 
-def _named(what: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{what} {name}": value for name, value in values.items()}
+def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix} {name}": value for name, value in values.items()}
 
 
-def _asked(event: EvaluationCancelAccepted | EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
+def _request(event: EvaluationCancelAccepted | EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
     return {
         "evaluation_id": event.evaluation_id,
         "actor_kind": event.requested_by.kind,
@@ -93,28 +92,29 @@ def _asked(event: EvaluationCancelAccepted | EvaluationCancelled | EvaluationCan
     }
 
 
-def _ended(phase: str, at: datetime, event: EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
+def _end(phase: str, at: datetime, event: EvaluationCancelled | EvaluationCancelFailed) -> dict[str, Any]:
     return {"phase": phase, "ended_at": at, "commands": event.command_count}
 
 
-def evidence_of(row: Row) -> Evidence | None:
-    """As it would be published; None for what is no evidence: a forger may have left anything there."""
+def evidence_of(row: CancellationRow) -> Evidence | None:
+    """The row's evidence as an event would publish it; None if the column does not hold evidence."""
     try:
-        return published_evidence(load_evidence(row["evidence"]))
+        return published_evidence(load_evidence(row.evidence))
     except (ValidationError, ValueError, TypeError):
         return None
 
 
 def _evidence(evidence: Evidence | None) -> dict[str, Any]:
-    told = dict.fromkeys(Evidence.model_fields) if evidence is None else evidence.model_dump(mode="json")
-    pods = told["pods"]
-    return told | {"pods": None if pods is None else [f"{pod['name']} gone at {pod['gone_at']}" for pod in pods]}
+    fields = dict.fromkeys(Evidence.model_fields) if evidence is None else evidence.model_dump(mode="json")
+    pods = fields["pods"]
+    return fields | {"pods": None if pods is None else [f"{pod['name']} gone at {pod['gone_at']}" for pod in pods]}
 
 
 def _cleaned(report: Mapping[str, Any]) -> dict[str, Any]:
     return {name: report.get(name) for name in _CLEANED}
 
 
-def _object(text: str | None) -> Mapping[str, Any]:
+def json_object(text: str | None) -> Mapping[str, Any]:
+    """The object in a JSON column; empty if the column is NULL or holds no object."""
     found = {} if text is None else orjson.loads(text)
     return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
-"""Which records a reader of history wants: by time, evaluation, team, actor, type or decision.
+"""Selects records by time, evaluation, team, actor, type and decision.
 
-What costs little is asked first. A record that cannot be understood matches only what can still be asked of it: time,
-type by header, and the evaluation by key or by its id standing somewhere in the value.
+Cheap conditions are checked first. A record that cannot be decoded can still match by its time, by the type in its
+headers, and by an evaluation's id in its key or anywhere in its value.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from evaluation_cancel.schemas.wire.records import RawRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Everything that is None or empty lets all through; the others must all hold."""
+    """Conditions on a record; all must hold. A condition that is None or empty always holds."""
 
     since_ms: int | None = None
-    """The first millisecond wanted."""
+    """The first selected millisecond."""
     before_ms: int | None = None
-    """The first one no longer wanted."""
+    """The first millisecond after the selection."""
     evaluation: UUID | None = None
     team: str | None = None
     actor: str | None = None
     types: frozenset[str] = frozenset()
-    """Short names, as `EvaluationCancelled`; `DeadLetter` for dead letters."""
+    """Short names, such as `EvaluationCancelled`; `DeadLetter` for dead letters."""
     decision: str | None = None
-    """`accepted`, or `rejected` or one of its codes. Only events tell decisions; who joined has no event of its own."""
+    """`accepted`, `rejected` or the code of a rejection. Only events have decisions. A joined command has no event."""
 
     @property
     def is_narrow(self) -> bool:
-        """Whether anything but time is asked for."""
+        """Whether there are conditions besides time."""
         return bool(self.evaluation or self.team or self.actor or self.types or self.decision)
 
     def in_time(self, record: RawRecord) -> bool:
+        """Whether the record's timestamp is selected."""
         moment = record.timestamp_ms
         return (self.since_ms is None or moment >= self.since_ms) and (
             self.before_ms is None or moment < self.before_ms
         )
 
     def matcher(self) -> Callable[[RawRecord], bool]:
-        """A quick test of one record."""
+        """The fastest function that checks all conditions."""
         if not self.is_narrow:
             return self.in_time
         return self._matches

@@ -1,4 +1,4 @@
-"""What the archive holds of one evaluation, understood strictly: what `verify` judges. Values and decoding only."""
+"""The archived commands and events of one evaluation, decoded strictly, as the service does. `verify` checks them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from evaluation_cancel.consumer.domain.commands import CommandKey, Position
 from evaluation_cancel.schemas.commands import CancelEvaluation
 from evaluation_cancel.schemas.envelope import Envelope
 from evaluation_cancel.schemas.events import Event
@@ -13,30 +14,35 @@ from evaluation_cancel.schemas.wire.codec import decode_command, decode_event
 from evaluation_cancel.schemas.wire.records import Headers, RawRecord
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Position = tuple[str, int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedCommand:
+    """A command, its position in Kafka and its digest."""
+
     position: Position
     at: datetime
-    """Kafka's timestamp."""
+    """The record's timestamp in Kafka."""
     envelope: Envelope
     command: CancelEvaluation
     sha256: bytes
-    """Of the record's value."""
+    """SHA-256 of the record's value."""
 
     @property
     def where(self) -> str:
+        """Its position, as findings name it."""
         return place(self.position)
 
     @property
-    def key(self) -> tuple[str, str]:
-        return (self.envelope.source, self.envelope.id)
+    def key(self) -> CommandKey:
+        """Source and id, which identify the command."""
+        return CommandKey(self.envelope.source, self.envelope.id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArchivedEvent:
+    """An event, its position in Kafka and its bytes."""
+
     position: Position
     at: datetime
     envelope: Envelope
@@ -46,32 +52,35 @@ class ArchivedEvent:
 
     @property
     def where(self) -> str:
+        """Its position, as findings name it."""
         return place(self.position)
 
     @property
     def type(self) -> str:
+        """Short name, such as `EvaluationCancelled`."""
         return type(self.event).__name__
 
 
 @dataclass(kw_only=True, slots=True)
 class ArchivedEvaluation:
-    """In the order of the archive: partition by partition, each by offset."""
+    """Commands and events of one evaluation, in the order of the archive: by partition, then by offset."""
 
     commands: list[ArchivedCommand] = field(default_factory=list)
     events: list[ArchivedEvent] = field(default_factory=list)
 
 
 def place(position: Position) -> str:
-    """As defects name it."""
-    return f"{position[0]}[{position[1]}]@{position[2]}"
+    """A position as findings name it: `topic[partition]@offset`."""
+    return f"{position.topic}[{position.partition}]@{position.offset}"
 
 
 def position_of(record: RawRecord) -> Position:
-    return (record.topic, record.partition, record.offset)
+    """The position of a record in Kafka."""
+    return Position(record.topic, record.partition, record.offset)
 
 
 def time_of(record: RawRecord) -> datetime:
-    """Kafka's timestamp; the epoch when there is none, which is long ago for every purpose."""
+    """The record's timestamp in Kafka; the epoch for a record without a usable one."""
     try:
         return _EPOCH + timedelta(milliseconds=max(0, record.timestamp_ms))
     except OverflowError:
@@ -79,7 +88,7 @@ def time_of(record: RawRecord) -> datetime:
 
 
 def archived_command(record: RawRecord, *, accept_bare: bool) -> ArchivedCommand:
-    """Raises `UndecodableRecord`."""
+    """Decode a command; with `accept_bare` also one without an envelope. Raises `UndecodableRecord`."""
     envelope, command = decode_command(record, accept_bare=accept_bare)
     return ArchivedCommand(
         position=position_of(record),
@@ -91,7 +100,7 @@ def archived_command(record: RawRecord, *, accept_bare: bool) -> ArchivedCommand
 
 
 def archived_event(record: RawRecord) -> ArchivedEvent:
-    """Raises `UndecodableRecord`."""
+    """Decode an event. Raises `UndecodableRecord`."""
     envelope, event = decode_event(record)
     return ArchivedEvent(
         position=position_of(record),

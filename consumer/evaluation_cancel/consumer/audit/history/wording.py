@@ -1,4 +1,4 @@
-"""How a record reads to a person: a title and a sentence. Says only what the record says."""
+"""Turns the facts of a record into a title and a sentence, fit for a terminal."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _TITLES: Final = {
 
 
 def title(facts: Facts) -> str:
+    """A short name for the kind of record."""
     return plain(_TITLES.get(facts.type or "", facts.type or "not understood"))
 
 
 def describe(facts: Facts) -> str:
-    """One line, fit for a terminal whatever a stranger wrote."""
+    """The record in one line. Characters that could control a terminal are replaced."""
     data = facts.data if isinstance(facts.data, dict) else {}
     match facts.type:
         case "EvaluationCancelled":
-            text = proof(data.get("evidence"))
+            text = describe_evidence(data.get("evidence"))
         case "EvaluationArtifactsCleaned":
             text = (
                 f"{data.get('state')}: {data.get('deleted_count')} deleted, {data.get('kept_count')} kept,"
@@ -35,21 +36,22 @@ def describe(facts: Facts) -> str:
         case "EvaluationCancelFailed":
             text = f"{facts.code}: {data.get('detail')}"
         case "EvaluationCancelRejected":
-            asker = asked(facts.actor_kind, facts.actor, facts.reason, cleanup=False)
-            text = " ".join(word for word in (facts.code, _since(data), asker) if word)
+            request = describe_request(facts.actor_kind, facts.actor, facts.reason, cleanup=False)
+            text = " ".join(word for word in (facts.code, _since(data), request) if word)
         case "DeadLetter":
             text = f"{facts.code}: {data.get('field')} {data.get('problem')}"
         case None:
             text = "no message of this system"
         case _:
-            text = asked(facts.actor_kind, facts.actor, facts.reason, cleanup=data.get("cleanup_artifacts") is True)
+            cleanup = data.get("cleanup_artifacts") is True
+            text = describe_request(facts.actor_kind, facts.actor, facts.reason, cleanup=cleanup)
     return plain(text)
 
 
-def asked(kind: str | None, actor: str | None, reason: str | None, *, cleanup: bool) -> str:
-    """Who wants what, and why."""
-    who = " ".join(word for word in (kind, actor) if word) or "nobody known"
-    return f"by {who}{', artifacts too' if cleanup else ''}{'' if reason is None else f': {reason}'}"
+def describe_request(kind: str | None, actor: str | None, reason: str | None, *, cleanup: bool) -> str:
+    """The actor of a command, whether it requests a cleanup of artifacts, and its reason."""
+    requester = " ".join(word for word in (kind, actor) if word) or "nobody known"
+    return f"by {requester}{', artifacts too' if cleanup else ''}{'' if reason is None else f': {reason}'}"
 
 
 def _since(data: dict[str, Any]) -> str:
@@ -57,20 +59,20 @@ def _since(data: dict[str, Any]) -> str:
     return "" if ended is None else f"({data.get('status')} since {ended})"
 
 
-def proof(evidence: Any) -> str:
-    """Evidence as an event holds it, in words."""
+def describe_evidence(evidence: Any) -> str:
+    """The evidence of an outcome event in one line."""
     if not isinstance(evidence, dict):
         return "without evidence"
     finished = evidence.get("job_finished")
-    by_hand = evidence.get("resolved_by")
+    operator = evidence.get("resolved_by")
     return (
         f"job {evidence.get('job')}{f' (had {finished})' if finished else ''},"
         f" {evidence.get('pod_count', 0)} pods seen gone"
-        + (f", closed by hand by {by_hand.get('id')}: {evidence.get('resolve_reason')}" if by_hand else "")
+        + (f", closed by hand by {operator.get('id')}: {evidence.get('resolve_reason')}" if operator else "")
     )
 
 
 def plain(text: str, limit: int = 400) -> str:
-    """Without what would move the cursor or break the line."""
+    """The text on one line of at most `limit` characters, without characters that could control a terminal."""
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: limit + 1])
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

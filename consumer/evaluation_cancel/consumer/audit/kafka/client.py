@@ -1,6 +1,6 @@
-"""The client with which audit reads Kafka: partitions chosen by hand, in no group, committing nothing.
+"""Audit's Kafka client: assigned partitions, no consumer group, no commits, a timeout on every call.
 
-Every call is bounded. What is read with it, and in what order, is `reading.py`'s business.
+`reading.py` defines the port and reads ranges with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_RECORDS: Final = 4000
 
 
 class KafkaLog:
-    """A `kafka_reading.Log`, made by `open_log`."""
+    """Implements `reading.Log`. Open it with `open_log`."""
 
     def __init__(self, client: AIOKafkaConsumer, partitions: Sequence[Partition]) -> None:
         self._client = client
@@ -33,12 +33,12 @@ class KafkaLog:
         self._reading: list[TopicPartition] = []
 
     async def bounds(self) -> dict[Partition, tuple[int, int]]:
-        all_of_them = [TopicPartition(*p) for p in self.partitions]
+        partitions = [TopicPartition(*p) for p in self.partitions]
         with translated():
             async with asyncio.timeout(_CALL_TIMEOUT):
-                first = await self._client.beginning_offsets(all_of_them)
-                end = await self._client.end_offsets(all_of_them)
-        return {(p.topic, p.partition): (first[p], end[p]) for p in all_of_them}
+                first = await self._client.beginning_offsets(partitions)
+                end = await self._client.end_offsets(partitions)
+        return {(p.topic, p.partition): (first[p], end[p]) for p in partitions}
 
     async def offsets_at(self, timestamp_ms: int, among: Iterable[Partition]) -> dict[Partition, int | None]:
         wanted = {TopicPartition(*p): max(0, timestamp_ms) for p in among}
@@ -78,7 +78,7 @@ class KafkaLog:
 async def open_log(
     client_settings: Mapping[str, Any], isolation_level: str, topics: Sequence[str]
 ) -> AsyncIterator[KafkaLog]:
-    """Connects; the topics that do not exist are simply not among the partitions."""
+    """Connect to the broker. Topics that do not exist have no partitions in the log."""
     install()
     client = AIOKafkaConsumer(
         group_id=None,
@@ -105,11 +105,11 @@ async def open_log(
 
 
 async def partitions_of(client_settings: Mapping[str, Any], topics: Sequence[str]) -> list[Partition]:
-    """Of those topics that exist."""
+    """All partitions of these topics; topics that do not exist are left out."""
     admin = AIOKafkaAdminClient(**client_settings)
     await admin.start()
     try:
-        # Of all topics: asking for one by name could make a broker create it.
+        # Describe all topics: a request for one name could make the broker create it.
         described = await admin.describe_topics()
     finally:
         await admin.close()
@@ -119,7 +119,7 @@ async def partitions_of(client_settings: Mapping[str, Any], topics: Sequence[str
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The client's errors as ours."""
+    """Turn the client's errors into `Expired` and `TemporaryError`."""
     try:
         yield
     except OffsetOutOfRangeError as error:

@@ -1,7 +1,7 @@
-"""Reads ranges of Kafka's partitions for audit: what a reading gives, and how it goes on and ends.
+"""Reads ranges of Kafka partitions to their end. Defines the port `Log`, which `client.py` implements.
 
-`read_range` goes from one set of offsets to another and ends, whatever control records or gaps lie there, because it
-compares positions and not the last record's offset. The client is `client.py`.
+`read_range` compares the reader's positions, not the offsets of records, with the end of a range. So it also ends when
+the last offsets hold control records or nothing.
 """
 
 from __future__ import annotations
@@ -15,44 +15,49 @@ from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.schemas.wire.records import RawRecord
 
 Partition = tuple[str, int]
+"""Topic and number."""
 
 
-class Expired(TemporaryError):  # noqa: N818  # says what has happened to the records
-    """Kafka no longer has, or does not yet have, the offset that was asked for."""
+class Expired(TemporaryError):  # noqa: N818  # names the state of the records
+    """The requested offset is outside of the range that Kafka retains."""
+
+
+OnExpired = Callable[[Partition, int, int], None]
+"""Called with a partition, the wanted offset that expired, and the offset at which reading continues."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Read:
-    """Records of one partition that follow on one another, and where the next one is."""
+    """Consecutive records of one partition, and the reader's position before and after them."""
 
     partition: Partition
     records: Sequence[RawRecord]
     began_at: int
-    """The position before it. Offsets from here to `position` that are not among the records hold none."""
     position: int
+    """The next offset to read. Offsets from `began_at` to here that are not among the records hold no record."""
 
 
 class Log(Protocol):
-    """Kafka, as audit reads it. Raises `TemporaryError`."""
+    """The Kafka partitions that audit reads. Methods raise `TemporaryError`."""
 
     @property
     def partitions(self) -> Sequence[Partition]:
         """All partitions of the topics that exist."""
 
     async def bounds(self) -> dict[Partition, tuple[int, int]]:
-        """The first offset that is retained, and the end: what a reader of this isolation level can get to."""
+        """The first retained offset and the end offset of each partition, at the isolation level of the reader."""
 
     async def offsets_at(self, timestamp_ms: int, among: Iterable[Partition]) -> dict[Partition, int | None]:
-        """The first offset with a record this old or younger; None where there is none."""
+        """The first offset whose record has this timestamp or a later one; None where there is no such record."""
 
     def read_from(self, positions: Mapping[Partition, int]) -> None:
-        """Reads these partitions, from these offsets, from now on."""
+        """Read these partitions and no others, from these offsets."""
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Goes on from there."""
+        """Continue to read this partition from this offset."""
 
     async def read(self, timeout: float, *, only: Sequence[Partition] = ()) -> list[Read]:  # noqa: ASYNC109
-        """What has come, within this time; also the partitions whose position moved without a record."""
+        """Records that arrive within `timeout` seconds. A position that moved without a record is a read too."""
 
 
 async def read_range(
@@ -60,11 +65,12 @@ async def read_range(
     ranges: Mapping[Partition, tuple[int, int]],
     *,
     patience: float,
-    expired: Callable[[Partition, int, int], None],
+    on_expired: OnExpired,
 ) -> AsyncIterator[Read]:
-    """From the first offset of each range up to, not including, the second. Raises when nothing moves for `patience`
-    seconds. Order holds within a partition; what is read at once is of several. `expired` is told when the broker
-    drops records before they could be read: the partition, the offset wanted, and where it goes on.
+    """Read each range from its first offset up to, not including, its second. Partitions are interleaved.
+
+    `on_expired` gets the partition, the wanted offset and the next offset when Kafka drops records before they are
+    read. Raises `TemporaryError` when no position moves for `patience` seconds.
     """
     positions = {p: first for p, (first, end) in ranges.items() if first < end}
     if not positions:
@@ -75,7 +81,7 @@ async def read_range(
         try:
             reads = await log.read(min(1.0, patience), only=tuple(positions))
         except Expired:
-            await _skip_expired(log, positions, ranges, expired)
+            await _skip_expired(log, positions, ranges, on_expired)
             continue
         for read in reads:
             moved_at = time.monotonic()
@@ -85,29 +91,28 @@ async def read_range(
             positions[read.partition] = read.position
             if read.position >= end:
                 del positions[read.partition]
-                # Only the part that was asked for.
                 inside = [r for r in read.records if r.offset < end]
                 yield Read(partition=read.partition, records=inside, began_at=read.began_at, position=end)
             else:
                 yield read
         if time.monotonic() - moved_at > patience:
             left = ", ".join(f"{t}[{p}] from {at}" for (t, p), at in sorted(positions.items())[:3])
-            raise TemporaryError("kafka_stalled", f"nothing has come for {patience:g} s; left: {left}")
+            raise TemporaryError("kafka_stalled", f"no progress for {patience:g} s; unread: {left}")
 
 
 async def _skip_expired(
     log: Log,
     positions: dict[Partition, int],
     ranges: Mapping[Partition, tuple[int, int]],
-    expired: Callable[[Partition, int, int], None],
+    on_expired: OnExpired,
 ) -> None:
     bounds = await log.bounds()
     for partition, position in list(positions.items()):
         first = bounds[partition][0]
         if position < first:
-            goes_on = min(first, ranges[partition][1])
-            expired(partition, position, goes_on)
-            positions[partition] = goes_on
+            resumes_at = min(first, ranges[partition][1])
+            on_expired(partition, position, resumes_at)
+            positions[partition] = resumes_at
             log.seek(partition, first)
-            if goes_on == ranges[partition][1]:
+            if resumes_at == ranges[partition][1]:
                 del positions[partition]

@@ -1,4 +1,4 @@
-"""Replayed records as a Parquet file: whole, with the facts that one filters by as columns beside them."""
+"""Output of a replay as a Parquet file: whole records, with the facts to filter by in columns of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evaluation_cancel.consumer.audit.history.history import Piece
 from evaluation_cancel.schemas.wire.records import RawRecord
 
 _ROWS: Final = 10_000
-"""A row group: what is in memory at once."""
+"""Rows of a row group, which is held in memory."""
 _TEXT: Final = ("type", "id", "source", "sequence", "causation", "cancellation", "evaluation", "team", "actor", "code")
 SCHEMA: Final = pa.schema(
     [
@@ -33,10 +33,10 @@ SCHEMA: Final = pa.schema(
 
 
 class ParquetOutput:
-    """Memory holds one row group."""
+    """Writes a Parquet file row group by row group."""
 
     def __init__(self, file: IO[bytes], *, rows: int = _ROWS) -> None:
-        """`rows` a group."""
+        """`rows` is the size of a row group."""
         self._group = rows
         self._writer = pq.ParquetWriter(file, SCHEMA, compression="zstd")
         self._rows: list[dict[str, Any]] = []
@@ -47,6 +47,7 @@ class ParquetOutput:
             self._flush(self._group)
 
     def close(self) -> None:
+        """Write the last row group and the footer."""
         if self._rows:
             self._flush(len(self._rows))
         self._writer.close()
@@ -74,5 +75,5 @@ def _row(record: RawRecord) -> dict[str, Any]:
 
 
 def _utf8(text: str | None) -> str | None:
-    """JSON can spell lone surrogates, Parquet cannot."""
+    """Replace lone surrogates, which JSON can hold and Parquet cannot."""
     return None if text is None else text.encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
-"""Replays history: chosen records, from Kafka or the archive, to an output. Changes nothing in the system.
+"""The use case: reads selected records from Kafka or the archive and writes them to an output.
 
-What an output does with them is in `outputs.py` and `topic.py`; where they come from in `audit/history/history.py`.
-Memory stays flat: one piece of one partition is in hand at a time.
+`outputs.py`, `parquet.py` and `topic.py` are outputs; `audit/history/history.py` gives the records. Memory holds one
+piece of one partition at a time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from evaluation_cancel.schemas.wire.records import RawRecord
 
 
 class Output(Protocol):
-    """Takes the records of one piece at a time; `piece` tells how far the reading has come with them."""
+    """The target of a replay."""
 
-    async def write(self, records: Sequence[RawRecord], piece: Piece) -> None: ...
+    async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:
+        """Write the selected records of a piece. `piece` has the progress of the reading."""
 
 
 async def replay(
@@ -29,12 +30,12 @@ async def replay(
     *,
     resume: Resume = FROM_THE_START,
 ) -> int:
-    """Gives how many records were replayed."""
+    """Replay all selected records of these topics. Returns how many."""
     matches = selection.matcher()
-    everything = not selection.is_narrow and selection.since_ms is None and selection.before_ms is None
+    selects_all = not selection.is_narrow and selection.since_ms is None and selection.before_ms is None
     count = 0
     async for piece in history.pieces(topics, selection, progress, resume):
-        records = piece.records if everything else [r for r in piece.records if matches(r)]
+        records = piece.records if selects_all else [r for r in piece.records if matches(r)]
         await output.write(records, piece)
         count += len(records)
         progress.done(piece.steps, len(piece.records))

@@ -1,7 +1,7 @@
-"""Replays onto another topic, for a service that begins later: original ids and sequence kept, marked as replayed.
+"""Output of a replay to another topic, for services that start later. Records keep ids and sequence and get a mark.
 
-Slowly, and resumable: what has been acknowledged is noted in a progress file after each piece, so that an interrupted
-replay goes on there. What was sent after the last note is sent again; a reader ignores an id it has seen.
+Sending is limited in rate and can be resumed: after each piece the progress file is updated. An interrupted replay
+continues from there, so records after the last update are sent again; consumers ignore ids that they have seen.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from evaluation_cancel.consumer.outbox.ports import Record, Refused, SendResult,
 from evaluation_cancel.schemas.wire.records import Headers, RawRecord
 
 REPLAYED: Final = "evaluation_cancel_replayed"
-"""Header with `topic/partition/offset` of the original: on every replayed record and on no other."""
+"""Header of replayed records only: `topic/partition/offset` of the original."""
 ODD_HEADERS: Final = "evaluation_cancel_odd_headers"
-"""Header with a JSON list of base64 pairs: originals whose names are no UTF-8, which clients do not send."""
+"""Header with a JSON list of base64 pairs: the original headers whose names are not UTF-8 or that have no value."""
 _AT_ONCE: Final = 500
 _TRIES: Final = 8
 
 
 class Sender(Protocol):
+    """The producer. `kafka/event_producer.py` implements it."""
+
     async def send(self, records: Sequence[Record]) -> list[SendResult]: ...
 
     async def renew(self) -> None: ...
 
 
 class TopicOutput:
-    """Sends in order, at most `rate` a second."""
+    """Sends records in order, at most `rate` per second."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class TopicOutput:
         self._due = time.monotonic()
 
     async def write(self, records: Sequence[RawRecord], piece: Piece) -> None:
+        """Send the records until all are acknowledged, then update the progress file."""
         at_once = max(1, min(_AT_ONCE, int(self._rate)))
         for begin in range(0, len(records), at_once):
             chunk = records[begin : begin + at_once]
@@ -67,14 +70,14 @@ class TopicOutput:
             self._progress.note(piece)
 
     async def _wait(self, count: int) -> None:
-        """Spaces the chunks out; what was not used is not saved up."""
+        """Wait until the rate allows `count` more records. Unused time is not saved up."""
         now = time.monotonic()
         if self._due > now:
             await self._sleep(self._due - now)
         self._due = max(self._due, now) + count / self._rate
 
     async def _send(self, chunk: Sequence[Record]) -> None:
-        """Until all are acknowledged. After a doubt the rest of the chunk is sent again, in order."""
+        """Send until all are acknowledged. After an unclear result the rest of the chunk is sent again, in order."""
         for attempt in range(_TRIES):
             results = await self._sender.send(chunk)
             refused = next((r for r in results if isinstance(r, Refused)), None)
@@ -86,11 +89,13 @@ class TopicOutput:
                 return
             await self._sender.renew()
             await self._sleep(min(5.0, 0.2 * 2**attempt))
-        raise TemporaryError("kafka_unavailable", f"{self._topic} has not acknowledged; run it again to go on")
+        raise TemporaryError(
+            "kafka_unavailable", f"{self._topic} did not acknowledge all records; run it again to continue"
+        )
 
 
 def replayed_headers(record: RawRecord) -> Headers:
-    """The original's, in order, and the mark."""
+    """The headers of the original in their order, and the mark."""
     headers: Headers = []
     odd = []
     for name, text in record.headers:
@@ -114,54 +119,52 @@ def _is_utf8(name: str) -> bool:
 
 
 class ProgressFile:
-    """How far a replay has come. Belongs to one replay: what it was asked is noted too, and held against."""
+    """The progress of one replay. It also stores the options of the replay, and refuses others."""
 
-    def __init__(self, path: Path, asked: Mapping[str, Any], selection: Selection) -> None:
-        """`asked`: source, target and filters as they were asked for, as JSON."""
+    def __init__(self, path: Path, options: Mapping[str, Any], selection: Selection) -> None:
+        """`options` are source, target and filters as given on the command line, as JSON."""
         self._path = path
-        self._asked = dict(asked)
+        self._options = dict(options)
         self.selection = selection
-        """After `load`, with the moments that an age like 36h meant when the replay began."""
+        """After `load` with the times to which ages like 36h were resolved when the replay began."""
         self._positions: dict[str, int] = {}
-        self._behind: str | None = None
+        self._after: str | None = None
         self._ends: dict[str, int] | None = None
 
     def load(self) -> Resume:
-        """Raises `Refusal` for a file of another replay."""
+        """Read the file, if it exists. Raises `Refusal` for the file of another replay."""
         try:
             noted = json.loads(self._path.read_text())
         except FileNotFoundError:
             return Resume()
         except (OSError, ValueError) as error:
             raise Refusal("unreadable_progress", f"{self._path}: {error}") from error
-        if not isinstance(noted, dict) or noted.get("asked") != self._asked:
-            raise Refusal(
-                "other_replay", f"{self._path} is of a replay that was asked for otherwise; name another file"
-            )
+        if not isinstance(noted, dict) or noted.get("asked") != self._options:
+            raise Refusal("other_replay", f"{self._path} is of a replay with other options; use another file")
         try:
             return self._resumed(noted)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Refusal("unreadable_progress", f"{self._path}: {type(error).__name__}: {error}") from error
 
     def _resumed(self, noted: Mapping[str, Any]) -> Resume:
-        self._positions, self._behind, self._ends = dict(noted["positions"]), noted["behind"], noted["ends"]
+        self._positions, self._after, self._ends = dict(noted["positions"]), noted["behind"], noted["ends"]
         self.selection = replace(self.selection, since_ms=noted["since_ms"], before_ms=noted["before_ms"])
         ends = None if self._ends is None else _by_partition(self._ends)
-        return Resume(positions=_by_partition(self._positions), behind=self._behind, ends=ends)
+        return Resume(positions=_by_partition(self._positions), after=self._after, ends=ends)
 
     def note(self, piece: Piece) -> None:
-        """Everything of this piece is acknowledged."""
+        """Store that all records of this piece are acknowledged."""
         if piece.key is not None:
-            self._behind = piece.key
+            self._after = piece.key
             self._ends = self._ends or {f"{t}/{p}": first for (t, p), first in (piece.ends or {}).items()}
         else:
             self._positions[f"{piece.partition[0]}/{piece.partition[1]}"] = piece.position
         noted = {
-            "asked": self._asked,
+            "asked": self._options,
             "since_ms": self.selection.since_ms,
             "before_ms": self.selection.before_ms,
             "positions": self._positions,
-            "behind": self._behind,
+            "behind": self._after,
             "ends": self._ends,
         }
         unfinished = self._path.with_name(self._path.name + ".unfinished")

@@ -1,6 +1,6 @@
-"""A report as one HTML page that needs nothing else: its plots are SVG within it, its style too; no script, no network.
+"""A report as one HTML page with inline style and SVG plots. It has no script and loads nothing.
 
-What is counted is `report.py`; the plots are `plots.py`, the tables the terminal's (`view.py`).
+`plots.py` makes the plots, `view.py` the tables.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ svg text.mark { fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint
 
 
 def page(report: Report) -> str:
-    """The whole page."""
+    """The HTML of the page. All text from records is escaped."""
     body = [
         f"<h1>Cancellations</h1><p>{escape(span(report))}</p>",
         *(f"<p>{escape(remark)}</p>" for remark in remarks(report)),
@@ -51,14 +51,14 @@ def page(report: Report) -> str:
 
 def _figures(report: Report) -> str:
     ordered = sorted(report.from_acceptance)
-    told = [
+    figures = [
         (f"{report.decisions['accepted']:,}", "accepted"),
         (f"{report.outcomes['cancelled']:,}", "cancelled"),
         (f"{report.outcomes['failed']:,}", "failed"),
         (f"{report.outcomes['open']:,}", OPEN),
         *((seconds(percentile(ordered, share), 1), f"{label} to cancelled") for share, label in SHARES),
     ]
-    cells = "".join(f"<div>{escape(value)}<span>{escape(label)}</span></div>" for value, label in told)
+    cells = "".join(f"<div>{escape(value)}<span>{escape(label)}</span></div>" for value, label in figures)
     return f'<div class="figures">{cells}</div>'
 
 

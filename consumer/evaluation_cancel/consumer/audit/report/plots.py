@@ -1,7 +1,4 @@
-"""The plots of a report as SVG: decisions of each day, and how long cancelling took. No script, nothing from outside.
-
-The page around them is `html.py`.
-"""
+"""The plots of a report as SVG: decisions by day, and durations. `html.py` puts them on the page."""
 
 from __future__ import annotations
 
@@ -20,16 +17,16 @@ _TOP: Final = 26
 _PLOT: Final = 190
 _LEFT: Final = 56
 _RIGHT: Final = _WIDTH - 20
-"""What is beyond has room for half a label."""
+"""The space to the right has room for half a label."""
 _HEIGHT: Final = _TOP + _PLOT + 44
 _COLOURS: Final = ("#2f6f9f", "#c2563b", "#7a9a3a", "#8a6bb0", "#b8912f", "#4b8b8b", "#8c8c8c")
 _MOST_DAYS: Final = 92
 _SHORTEST: Final = -7
-"""As a power of two: below 8 ms nothing is told apart."""
+"""Exponent of two of the first column: all durations up to 8 ms are in it."""
 
 
 def by_day(report: Report) -> str:
-    """Decisions, one bar a day, one kind on top of the other; days without any have their place too."""
+    """Decisions as stacked bars, one for each day, days without decisions included. Empty without decisions."""
     days = list(_days(report))
     if not days:
         return ""
@@ -57,15 +54,15 @@ def by_day(report: Report) -> str:
 
 
 def _days(report: Report) -> Iterator[str]:
-    told = [date.fromisoformat(day) for day, _ in report.days]
-    if told:
-        first, last = min(told), max(told)
+    days = [date.fromisoformat(day) for day, _ in report.days]
+    if days:
+        first, last = min(days), max(days)
         for number in range((last - first).days + 1):
             yield f"{first + timedelta(days=number):%Y-%m-%d}"
 
 
 def durations(report: Report) -> str:
-    """How long cancelling took; each column is twice as wide in time as the one before."""
+    """Durations from acceptance to cancelled. Each column covers twice the time of the one before."""
     values = sorted(report.from_acceptance)
     if not values:
         return ""
@@ -99,7 +96,7 @@ def durations(report: Report) -> str:
 
 
 def _bar(x: float, top: float, width: float, height: float, *, colour: str, title: str) -> str:
-    """`top` is how high its upper edge is above the axis."""
+    """A bar. `top` is the height of its upper edge above the axis."""
     y = _TOP + _PLOT - top
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}">'
@@ -108,7 +105,7 @@ def _bar(x: float, top: float, width: float, height: float, *, colour: str, titl
 
 
 def _mark(x: float, name: str) -> str:
-    """A line at a percentile; the names stand one below the other, so that near ones can be read."""
+    """A line at a percentile. The names are on different rows, so that close ones do not overlap."""
     row = [label for _, label in SHARES].index(name)
     return (
         f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _PLOT}"/>'
@@ -139,7 +136,7 @@ def _chart(
 
 
 def _scale(most: float) -> tuple[float, float]:
-    """A tick of 1, 2 or 5 with zeros, and the top: the least number of at most five ticks that holds the most."""
+    """The distance of ticks (1, 2 or 5 times a power of ten) and the axis' end, at most five ticks up."""
     rough = max(most, 1) / 5
     size = 10.0 ** math.floor(math.log10(rough)) if rough > 1 else 1.0
     tick = next(size * step for step in (1, 2, 5, 10) if size * step >= rough)

@@ -1,7 +1,7 @@
-"""Counts what happened in a time: decisions by team and actor, how long cancelling took, what failed and why.
+"""Counts the events of a span of time: decisions by team and actor, durations, failures by code.
 
-Counted from events alone, each once however often it was published. A rejection names no team, by contract. Sums stand
-in memory, and one number for each cancellation. How the report looks: `view.py` and `html.py`.
+Each event counts once, however often it was published. Rejections have no team, by contract. Memory holds the sums and
+a few numbers for each event. `view.py` and `html.py` show the report.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from evaluation_cancel.schemas.wire.records import RawRecord
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """Sums over one time. Durations are seconds."""
+    """Sums over a span of time. Durations are in seconds."""
 
     since: datetime | None
     before: datetime
     source: str
     first_at: datetime | None = None
-    """Kafka's time of the first event that was counted."""
+    """The timestamp in Kafka of the first counted event."""
     decisions: Counter[str] = field(default_factory=Counter)
     """`accepted`, `joined`, and the codes of rejections."""
     outcomes: Counter[str] = field(default_factory=Counter)
-    """`cancelled`, `failed`, and `open` for those accepted in this time that did not end in it."""
+    """`cancelled`, `failed`, and `open`: accepted in this time and not ended in it."""
     teams: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(team, `accepted`, `cancelled` or `failed`)."""
     actors: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -47,20 +47,20 @@ class Report:
     failures: Counter[str] = field(default_factory=Counter)
     cleanups: Counter[str] = field(default_factory=Counter)
     kept_codes: Counter[str] = field(default_factory=Counter)
-    """Why artifacts could not be deleted, by code."""
+    """Artifacts that could not be deleted, by error code."""
     days: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(day, decision)."""
     from_acceptance: array.array[float] = field(default_factory=lambda: array.array("d"))
-    """From acceptance to proof that all is gone."""
+    """Durations from acceptance to cancelled."""
     from_request: array.array[float] = field(default_factory=lambda: array.array("d"))
-    """From the asker's own time, where the command says it."""
-    not_understood: int = 0
+    """Durations from the time of the request to cancelled, for commands that have it."""
+    undecodable: int = 0
     by_hand: int = 0
-    """Closed by an operator."""
+    """Cancellations that an operator closed."""
 
 
 class Counting:
-    """Counts events into a report; knows those it has seen."""
+    """Counts events into a report, each id once."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -68,10 +68,11 @@ class Counting:
         self._open: set[int] = set()
 
     def count(self, record: RawRecord) -> None:
+        """Count one record of the events topic."""
         try:
             envelope, event = decode_event(record)
         except UndecodableRecord:
-            self._report.not_understood += 1
+            self._report.undecodable += 1
             return
         identity = hash(envelope.id)
         if identity in self._seen:
@@ -82,7 +83,7 @@ class Counting:
         self._count(event, f"{at:%Y-%m-%d}")
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Count the open cancellations, after the last record."""
         self._report.outcomes["open"] = len(self._open)
 
     def _count(self, event: Event, day: str) -> None:
@@ -123,7 +124,7 @@ class Counting:
 
 
 async def count(history: History, topic: str, selection: Selection, progress: Progress) -> Report:
-    """The report on the events of this time."""
+    """Count all events of the selection."""
     before = _moment(selection.before_ms) or datetime.now(UTC)
     report = Report(since=_moment(selection.since_ms), before=before, source=history.name)
     counting = Counting(report)
@@ -137,7 +138,7 @@ async def count(history: History, topic: str, selection: Selection, progress: Pr
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The least value that this share of all does not exceed; `values` are sorted. None without any."""
+    """The lowest of the sorted values that this share of them does not exceed. None without values."""
     if not values:
         return None
     return values[min(len(values) - 1, max(0, -int(-share * len(values) // 1) - 1))]

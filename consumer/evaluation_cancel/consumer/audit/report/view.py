@@ -1,4 +1,4 @@
-"""A report as tables on the terminal, and the words that its HTML page shares."""
+"""Tables and sentences of a report, printed on the terminal and used by the HTML page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from evaluation_cancel.consumer.audit.report.plots import SHARES
 from evaluation_cancel.consumer.audit.report.report import Report, percentile
 
 OPEN: Final = "open at the end"
-"""Accepted in this time, and not ended in it."""
+"""The label of `Report.outcomes["open"]`."""
 _MOST: Final = 25
-"""Rows of a table by team or actor; the rest is summed up."""
+"""Rows of a table by team or actor; the others are summed up in one row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sheet:
-    """One table: a title, its columns, its rows of text."""
+    """One table."""
 
     title: str
     columns: Sequence[str]
@@ -31,19 +31,20 @@ class Sheet:
 
 
 def span(report: Report) -> str:
+    """The span of time of the report, its source and its first event."""
     first = "" if report.first_at is None else f"; the first event is of {report.first_at:%Y-%m-%d %H:%M:%SZ}"
     since = "the beginning" if report.since is None else f"{report.since:%Y-%m-%d %H:%M:%SZ}"
     return f"{since} to {report.before:%Y-%m-%d %H:%M:%SZ}, from {report.source}{first}"
 
 
 def sheets(report: Report) -> list[Sheet]:
-    """All tables that have rows."""
+    """The tables that have rows."""
     found = [
         _counted("Decisions", "decision", report.decisions),
         _counted("Outcomes", "outcome", Counter({OPEN if n == "open" else n: c for n, c in report.outcomes.items()})),
         _durations(report),
         _crossed("By team", "team", report.teams, ("accepted", "cancelled", "failed")),
-        _crossed("By actor", "actor", report.actors, _decision_order(report)),
+        _crossed("By actor", "actor", report.actors, _acceptance_first({decision for _, decision in report.actors})),
         _counted("Failures", "code", report.failures),
         _counted("Cleanups of artifacts", "state", report.cleanups),
         _counted("Artifacts left over", "code", report.kept_codes),
@@ -52,6 +53,7 @@ def sheets(report: Report) -> list[Sheet]:
 
 
 def show(report: Report, console: Console) -> None:
+    """Print the report on a terminal."""
     console.print(Text(f"Cancellations, {span(report)}", style="bold"))
     for sheet in sheets(report):
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -66,19 +68,23 @@ def show(report: Report, console: Console) -> None:
 
 
 def remarks(report: Report) -> list[str]:
+    """Sentences about limits of the report."""
     found = []
     if not report.decisions and not report.outcomes.total():
         found.append("There were no events in this time.")
     if report.by_hand:
-        found.append(f"Closed by an operator's hand: {report.by_hand:,}.")
-    if report.not_understood:
-        found.append(f"Records that could not be understood and are not counted: {report.not_understood:,}.")
+        found.append(f"Closed by an operator: {report.by_hand:,}.")
+    if report.undecodable:
+        found.append(f"Undecodable records, which are not counted: {report.undecodable:,}.")
     if report.decisions["joined"]:
-        found.append("Joined commands are told by the outcome that they share: by its time, and without who asked.")
+        found.append(
+            "Joined commands are counted with the outcome that they share, at its time and without their actor."
+        )
     return found
 
 
 def seconds(value: float | None, digits: int = 3) -> str:
+    """A duration with its unit; `digits` after the point from one second on."""
     if value is None:
         return "-"
     return f"{value:,.{3 if value < 1 else digits}f} s" if value < 100 else f"{value:,.0f} s"  # noqa: PLR2004
@@ -112,10 +118,5 @@ def _crossed(title: str, column: str, counts: Counter[tuple[str, str]], heads: S
     return Sheet(title=title, columns=(column, *heads), rows=rows)
 
 
-def _decision_order(report: Report) -> Sequence[str]:
-    return _ordered({decision for _, decision in report.actors})
-
-
-def _ordered(names: Iterable[str]) -> list[str]:
-    """Acceptance first."""
+def _acceptance_first(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name != "accepted", name))

@@ -1,6 +1,10 @@
-"""Verifies that archive, topics and Postgres agree, and reports each finding.
+"""Verifies the archive's chains, and compares the archived history with Postgres. Reports defects, repairs nothing.
 
-`verify.py` is the use case, `chain_check.py` checks the archive's chain, `commands.py`, `events.py` and `rows.py` each
-check one kind of record, `redecide.py` decides again what was decided. `disk_buckets.py` keeps memory flat.
-Invariant: it reads only; a finding names the record and what was expected.
+Read `verify.py` first. `collect.py` walks all chains (`chain_check.py`) and sorts the records by evaluation on disk
+(`disk_buckets.py`). Then each evaluation is checked on its own: `commands.py`, `events.py` and `rows.py`, all pure,
+with `redecide.py` to repeat decisions. `context.py` holds the values that the checks share, `findings.py` their
+results.
+
+Invariants: a finding names its place. The archive is read before Postgres, and everything younger than the lag may
+still be on its way, so a running system causes no defects.
 """

@@ -1,10 +1,12 @@
-"""Judges the commands of one evaluation. Pure.
+"""Checks the commands of one evaluation. Pure.
 
-Each has a decision, the inbox says of it what the archive says, and the rules decide the same again.
+Each command must have a decision, its inbox row must agree with its record, and the rules must give the same decision
+again.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +15,18 @@ import orjson
 from evaluation_cancel.consumer.audit.history.strict import ArchivedCommand, place
 from evaluation_cancel.consumer.audit.verify.context import Case, Context
 from evaluation_cancel.consumer.audit.verify.redecide import contradiction
-from evaluation_cancel.consumer.sql.database import Row
+from evaluation_cancel.consumer.domain.audit_rows import CommandRow
+from evaluation_cancel.consumer.domain.commands import CommandKey
 from evaluation_cancel.schemas.events import EvaluationCancelFailed, EvaluationCancelled, event_id
 
 _DECISION_EVENTS = ("EvaluationCancelAccepted", "EvaluationCancelRejected")
 
 
-def judge_commands(case: Case, context: Context) -> None:
-    rows = {(r["source"], r["id"]): r for r in case.stored.commands} if case.stored else {}
-    told = _told_by_events(case)
-    first: dict[tuple[str, str], ArchivedCommand] = {}
+def check_commands(case: Case, context: Context) -> None:
+    """Check the archived commands, then the rows of the inbox."""
+    rows = {row.key: row for row in case.stored.commands} if case.stored else {}
+    published = _published_decisions(case)
+    first: dict[CommandKey, ArchivedCommand] = {}
     for command in sorted(case.archived.commands, key=lambda c: c.at):
         context.findings.counts["commands"] += 1
         dead = context.dead.get(command.position)
@@ -34,133 +38,139 @@ def judge_commands(case: Case, context: Context) -> None:
                 )
         elif earlier is None:
             first[command.key] = command
-            _judge_first(command, rows.get(command.key), case, context, told)
+            _check_first(command, rows.get(command.key), case, context, published)
         elif earlier.command.meaning() != command.command.meaning():
-            _undecided(command, context, "has the id of another command, and no dead letter says so")
+            _report_undecided(command, context, "has the id of another command and no dead letter")
     archived = {c.position: c for c in case.archived.commands}
     for row in rows.values():
-        _judge_row(row, archived, case, context)
+        _check_record(row, archived.get(row.position), context)
+        if row.decision is not None:
+            _check_decision(row, case, context)
 
 
-def _told_by_events(case: Case) -> tuple[set[UUID], set[str], bool]:
-    """Ids of decision events; command ids that outcomes name; whether an outcome has more of them than it names."""
-    ids = {UUID(e.envelope.id) for e in case.archived.events if e.type in _DECISION_EVENTS and _is_uuid(e.envelope.id)}
-    named: set[str] = set()
-    more = False
-    for archived in case.archived.events:
-        event = archived.event
-        if isinstance(event, EvaluationCancelled | EvaluationCancelFailed):
-            named |= set(event.command_ids)
-            more = more or event.command_count > len(event.command_ids)
-    return ids, named, more
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Published:
+    """What the archived events say about decisions."""
+
+    decision_ids: set[UUID]
+    """Ids of decision events."""
+    command_ids: set[str]
+    """Ids of commands that outcomes list."""
+    is_list_cut: bool
+    """Whether an outcome has more commands than it lists."""
 
 
-def _judge_first(
-    command: ArchivedCommand,
-    row: Row | None,
-    case: Case,
-    context: Context,
-    told: tuple[set[UUID], set[str], bool],
+def _published_decisions(case: Case) -> _Published:
+    outcomes = [
+        e.event for e in case.archived.events if isinstance(e.event, EvaluationCancelled | EvaluationCancelFailed)
+    ]
+    return _Published(
+        decision_ids={
+            UUID(e.envelope.id) for e in case.archived.events if e.type in _DECISION_EVENTS and _is_uuid(e.envelope.id)
+        },
+        command_ids={command_id for outcome in outcomes for command_id in outcome.command_ids},
+        is_list_cut=any(outcome.command_count > len(outcome.command_ids) for outcome in outcomes),
+    )
+
+
+def _check_first(
+    command: ArchivedCommand, row: CommandRow | None, case: Case, context: Context, published: _Published
 ) -> None:
+    """Check the first record of a command; later ones with the same id are duplicates."""
     if row is not None:
         difference = _difference(command, row)
         if difference is not None:
             context.findings.defect(_row_name(row), "row_differs", f"{difference}, unlike {command.where}")
-        if row["decision"] is None:
-            _undecided(command, context, "is in the inbox without a decision")
+        if row.decision is None:
+            _report_undecided(command, context, "is in the inbox without a decision")
         return
-    ids, named, more = told
-    by_event = any(event_id(*command.key, name) in ids for name in _DECISION_EVENTS)
-    if not by_event and command.envelope.id not in named and not more:
-        _undecided(command, context, "has no decision: neither event, nor inbox row, nor dead letter")
+    has_event = any(event_id(*command.key, name) in published.decision_ids for name in _DECISION_EVENTS)
+    if not has_event and command.envelope.id not in published.command_ids and not published.is_list_cut:
+        _report_undecided(command, context, "has no decision: no event, no inbox row and no dead letter")
     elif case.stored is not None and context.inbox_has(command.at) and not context.is_young(command.at):
-        context.findings.defect(command.where, "row_missing", "was decided, and the inbox no longer knows of it")
+        context.findings.defect(command.where, "row_missing", "was decided, and its inbox row is missing")
 
 
-def _undecided(command: ArchivedCommand, context: Context, detail: str) -> None:
-    tell = context.findings.notice if context.is_young(command.at) else context.findings.defect
-    tell(command.where, "undecided", f"{detail}, since {command.at:%Y-%m-%d %H:%M:%SZ}")
+def _report_undecided(command: ArchivedCommand, context: Context, detail: str) -> None:
+    detail = f"{detail}, since {command.at:%Y-%m-%d %H:%M:%SZ}"
+    context.findings.add(command.where, "undecided", detail, is_defect=not context.is_young(command.at))
 
 
-def _difference(command: ArchivedCommand, row: Row) -> str | None:
-    """The first thing that the inbox says otherwise than the record."""
-    asked = command.command
-    said: dict[str, tuple[Any, Any]] = {
-        "meaning": (row["meaning"], asked.meaning()),
-        "evaluation_id": (row["evaluation_id"], asked.evaluation_id),
-        "actor_kind": (row["actor_kind"], asked.requested_by.kind),
-        "actor_id": (row["actor_id"], asked.requested_by.id),
-        "reason": (row["reason"], asked.reason),
-        "cleanup_artifacts": (row["cleanup_artifacts"], asked.cleanup_artifacts),
+def _difference(command: ArchivedCommand, row: CommandRow) -> str | None:
+    """Describe the first column that differs from the record."""
+    data = command.command
+    values: dict[str, tuple[Any, Any]] = {
+        "meaning": (row.meaning, data.meaning()),
+        "evaluation_id": (row.evaluation_id, data.evaluation_id),
+        "actor_kind": (row.actor_kind, data.requested_by.kind),
+        "actor_id": (row.actor_id, data.requested_by.id),
+        "reason": (row.reason, data.reason),
+        "cleanup_artifacts": (row.cleanup_artifacts, data.cleanup_artifacts),
     }
-    # Another delivery of the same command may list other teams and times, and may be the one that was recorded.
-    if (row["topic"], row["partition"], row["offset"]) == command.position:
-        said |= {
-            "raw_sha256": (row["raw_sha256"], command.sha256),
-            "team_ids": (tuple(orjson.loads(row["team_ids"])), asked.requested_by.team_ids),
-            "requested_at": (row["requested_at"], command.envelope.time),
-            "expires_at": (row["expires_at"], command.envelope.expirytime),
+    # Another delivery of the same command may have other teams and times, and may be the one in the inbox.
+    if row.position == command.position:
+        values |= {
+            "raw_sha256": (row.raw_sha256, command.sha256),
+            "team_ids": (tuple(orjson.loads(row.team_ids)), data.requested_by.team_ids),
+            "requested_at": (row.requested_at, command.envelope.time),
+            "expires_at": (row.expires_at, command.envelope.expirytime),
         }
-    return next((f"{name} is {a!r}"[:200] for name, (a, b) in said.items() if a != b), None)
+    return next((f"{name} is {a!r}"[:200] for name, (a, b) in values.items() if a != b), None)
 
 
-def _judge_row(row: Row, archived: dict[tuple[str, int, int], ArchivedCommand], case: Case, context: Context) -> None:
+def _check_record(row: CommandRow, record: ArchivedCommand | None, context: Context) -> None:
+    """Check that the archive has the record at the row's position."""
     context.findings.counts["inbox rows"] += 1
-    position = (row["topic"], row["partition"], row["offset"])
-    record = archived.get(position)
-    if record is None and context.reach.covers(position):
-        detail = f"{place(position)} in the archive is no command of this evaluation"
-        context.findings.defect(_row_name(row), "row_without_record", detail)
-    elif record is not None and record.key != (row["source"], row["id"]):
-        context.findings.defect(_row_name(row), "row_without_record", f"{record.where} has another source or id")
-    elif record is None and _is_behind(position, context) and not context.is_young(row["received_at"]):
-        context.findings.defect(_row_name(row), "not_archived", f"{place(position)} is not in the archive")
-    if row["decision"] is None:
-        return
+    name, where = _row_name(row), place(row.position)
+    if record is not None:
+        if record.key != row.key:
+            context.findings.defect(name, "row_without_record", f"{where} has another source or id")
+    elif context.reach.covers(row.position):
+        detail = f"{where} in the archive is not a command of this evaluation"
+        context.findings.defect(name, "row_without_record", detail)
+    elif context.reach.is_after_end(row.position) and not context.is_young(row.received_at):
+        context.findings.defect(name, "not_archived", f"{where} is not in the archive")
+
+
+def _check_decision(row: CommandRow, case: Case, context: Context) -> None:
+    name = _row_name(row)
     wrong = contradiction(row)
     if wrong is not None:
-        context.findings.defect(_row_name(row), "decision_differs", wrong)
-    if row["every_team"] and row["source"] not in context.every_team_sources:
-        detail = f"acted for every team, and {row['source']!r} may not"[:300]
-        context.findings.notice(_row_name(row), "every_team", detail)
-    if row["decision"] == "rejected" and not context.is_young(row["decided_at"]):
-        _rejection_was_told(row, case, context)
-    if row["decision"] == "accepted" and not _opened(row, case):
-        context.findings.defect(_row_name(row), "row_missing", f"cancellation {row['cancellation_id']} is not its own")
+        context.findings.defect(name, "decision_differs", wrong)
+    if row.every_team and row.source not in context.every_team_sources:
+        detail = f"acted for every team, which {row.source!r} may not"[:300]
+        context.findings.notice(name, "every_team", detail)
+    if row.decision == "rejected" and row.decided_at is not None and not context.is_young(row.decided_at):
+        _check_rejection_event(row, case, context)
+    if row.decision == "accepted" and not _has_cancellation(row, case):
+        context.findings.defect(name, "row_missing", f"cancellation {row.cancellation_id} is not its own")
 
 
-def _is_behind(position: tuple[str, int, int], context: Context) -> bool:
-    return position[2] >= context.reach.next_offsets.get(position[:2], 0)
-
-
-def _rejection_was_told(row: Row, case: Case, context: Context) -> None:
-    wanted = str(event_id(row["source"], row["id"], "EvaluationCancelRejected"))
-    waiting = {str(m["event_id"]) for m in (case.stored.messages if case.stored else ()) if m["waiting"]}
-    told = [e for e in case.archived.events if e.envelope.id == wanted]
-    if not told and wanted not in waiting and context.reach.is_whole(context.events_topic):
+def _check_rejection_event(row: CommandRow, case: Case, context: Context) -> None:
+    wanted = str(event_id(*row.key, "EvaluationCancelRejected"))
+    waiting = {str(m.event_id) for m in (case.stored.messages if case.stored else ()) if m.waiting}
+    events = [e for e in case.archived.events if e.envelope.id == wanted]
+    if not events and wanted not in waiting and context.reach.is_whole(context.events_topic):
         context.findings.defect(
             _row_name(row), "event_missing", f"its rejection, event {wanted}, is not in the archive"
         )
-    for event in told:
-        data = event.event
-        if (
-            getattr(data, "code", None) != row["code"]
-            or getattr(data, "cancellation_id", None) != row["cancellation_id"]
-        ):
-            detail = f"tells another rejection than the inbox, which has {row['code']}"
+    for event in events:
+        published = (getattr(event.event, "code", None), getattr(event.event, "cancellation_id", None))
+        if published != (row.code, row.cancellation_id):
+            detail = f"is another rejection than in the inbox, which has {row.code}"
             context.findings.defect(event.where, "event_differs", detail)
 
 
-def _opened(row: Row, case: Case) -> bool:
-    """Whether the cancellation of an acceptance is there and names this command."""
+def _has_cancellation(row: CommandRow, case: Case) -> bool:
+    """Whether the cancellation of an accepted command exists and names this command."""
     return case.stored is not None and any(
-        (c["id"], c["command_source"], c["command_id"]) == (row["cancellation_id"], row["source"], row["id"])
+        (c.id, c.command_source, c.command_id) == (row.cancellation_id, row.source, row.id)
         for c in case.stored.cancellations
     )
 
 
-def _row_name(row: Row) -> str:
-    return f"commands row ({row['source']}, {row['id']}) of evaluation {row['evaluation_id']}"
+def _row_name(row: CommandRow) -> str:
+    return f"commands row ({row.source}, {row.id}) of evaluation {row.evaluation_id}"
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,7 +1,7 @@
-"""Sorts lines by evaluation on disk, so that verifying years of history needs the memory of a small part of it.
+"""Sorts lines by evaluation into temporary files, so that verifying years of history needs little memory.
 
-Lines go to one of some hundred temporary files by the evaluation they are about; each file is then small enough to be
-looked at as a whole. They hold what the archive holds, uncompressed, and are gone afterwards.
+All lines of an evaluation go to the same file, and each file is small enough to be read as a whole. Together the files
+are as large as the uncompressed archive. They are removed at the end.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final, Self
 from uuid import UUID
 
 BUCKETS: Final = 256
-_BUFFERED: Final = 64 * 1024
+_MOST_BUFFERED: Final = 64 * 1024
 
 
-class Spill:
-    """Write with `add`, then read with `buckets`. A context, whose end removes the files."""
+class DiskBuckets:
+    """Write with `add`, then read with `buckets`. A context manager that removes the files at its end."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="evaluation-cancel-verify-")
-        self._waiting: dict[int, list[bytes]] = {}
+        self._buffered: dict[int, list[bytes]] = {}
         self._sizes: dict[int, int] = {}
 
     def __enter__(self) -> Self:
@@ -32,16 +32,16 @@ class Spill:
         self._directory.cleanup()
 
     def add(self, evaluation: UUID, line: bytes) -> None:
-        """`line` ends with its newline and holds no other."""
+        """Add a line, which must end with a newline and contain no other."""
         bucket = evaluation.int % BUCKETS
-        self._waiting.setdefault(bucket, []).append(line)
+        self._buffered.setdefault(bucket, []).append(line)
         self._sizes[bucket] = self._sizes.get(bucket, 0) + len(line)
-        if self._sizes[bucket] > _BUFFERED:
+        if self._sizes[bucket] > _MOST_BUFFERED:
             self._write(bucket)
 
     def buckets(self) -> Iterator[list[bytes]]:
-        """The lines of each bucket in the order they came in. All lines of an evaluation are in one."""
-        for bucket in list(self._waiting):
+        """The lines of each bucket, in the order in which they were added."""
+        for bucket in list(self._buffered):
             self._write(bucket)
         for bucket in range(BUCKETS):
             path = self._path(bucket)
@@ -50,7 +50,7 @@ class Spill:
 
     def _write(self, bucket: int) -> None:
         with self._path(bucket).open("ab") as file:
-            file.writelines(self._waiting.pop(bucket, ()))
+            file.writelines(self._buffered.pop(bucket, ()))
         self._sizes[bucket] = 0
 
     def _path(self, bucket: int) -> Path:

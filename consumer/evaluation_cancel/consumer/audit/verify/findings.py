@@ -1,4 +1,4 @@
-"""What `verify` found: defects, each with the exact place, and notices of what is only unfinished or worth knowing."""
+"""The results of `verify`: defects, and notices of things that are unfinished or worth knowing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MOST_LISTED: Final = 1000
-"""Of each code; more are counted. One lost object must not hide everything else, nor fill the memory."""
+"""Findings listed of each code; more are only counted. So one lost object cannot hide other findings or fill memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,20 +21,23 @@ class Finding:
 
 @dataclass(kw_only=True, slots=True)
 class Findings:
-    """Collects. Defects make `verify` fail, notices do not."""
+    """Collects findings. Defects make `verify` fail, notices do not."""
 
     defects: list[Finding] = field(default_factory=list)
     notices: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    """How much was looked at, by what it is, and how many findings there were of each code."""
+    """How many objects, records and rows of each kind were checked, and how many findings each code has."""
 
     def defect(self, where: str, code: str, detail: str) -> None:
-        self._add(self.defects, where, code, detail)
+        """Add a defect."""
+        self.add(where, code, detail, is_defect=True)
 
     def notice(self, where: str, code: str, detail: str) -> None:
-        self._add(self.notices, where, code, detail)
+        """Add a notice."""
+        self.add(where, code, detail, is_defect=False)
 
-    def _add(self, to: list[Finding], where: str, code: str, detail: str) -> None:
+    def add(self, where: str, code: str, detail: str, *, is_defect: bool) -> None:
+        """Add a defect or a notice."""
         self.counts[code] += 1
         if self.counts[code] <= MOST_LISTED:
-            to.append(Finding(where=where, code=code, detail=detail))
+            (self.defects if is_defect else self.notices).append(Finding(where=where, code=code, detail=detail))

@@ -1,54 +1,37 @@
-"""Verifies the archive, and history against Postgres: walks the chains, then judges evaluation by evaluation.
+"""The use case: walks the chains, then checks one evaluation after the other against Postgres.
 
-The chains are `chain_check.py`, the judges `commands.py`, `events.py` and `rows.py`. The archive is
-read before Postgres, so that what is decided meanwhile is at worst young.
+`collect.py` walks the chains. `commands.py`, `events.py` and `rows.py` check an evaluation. The archive is read before
+Postgres, so a command that is decided in the meantime is young and not a defect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 import orjson
 
-from evaluation_cancel.consumer.audit.archive.chain import Head
+from evaluation_cancel.consumer.audit.archive.chain import EMPTY, Head
 from evaluation_cancel.consumer.audit.archive.object_store import ObjectStore
 from evaluation_cancel.consumer.audit.archive.record_lines import decode_line
 from evaluation_cancel.consumer.audit.archive.signing import TrustedKeys
 from evaluation_cancel.consumer.audit.history.strict import ArchivedEvaluation, archived_command, archived_event
 from evaluation_cancel.consumer.audit.kafka.reading import Partition
 from evaluation_cancel.consumer.audit.verify.collect import Collector
-from evaluation_cancel.consumer.audit.verify.commands import judge_commands
-from evaluation_cancel.consumer.audit.verify.context import Case, Context, StoredEvaluation
-from evaluation_cancel.consumer.audit.verify.disk_buckets import Spill
-from evaluation_cancel.consumer.audit.verify.events import judge_events
+from evaluation_cancel.consumer.audit.verify.commands import check_commands
+from evaluation_cancel.consumer.audit.verify.context import Case, Context, Verification
+from evaluation_cancel.consumer.audit.verify.disk_buckets import DiskBuckets
+from evaluation_cancel.consumer.audit.verify.events import check_events
 from evaluation_cancel.consumer.audit.verify.findings import Findings
-from evaluation_cancel.consumer.audit.verify.rows import judge_rows
+from evaluation_cancel.consumer.audit.verify.rows import check_rows
 from evaluation_cancel.consumer.sql import audit_reads
-from evaluation_cancel.consumer.sql.database import Database, Row
-from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.consumer.sql.database import Database
 
 _AT_ONCE: Final = 500
 _ID: Final = b'{"evaluation":'
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verification:
-    """What is to be verified, and how strictly."""
-
-    topics: Topics
-    lag: timedelta
-    inbox_kept: timedelta
-    messages_kept: timedelta
-    accept_bare: bool = True
-    every_team_sources: frozenset[str] = frozenset()
-    expected: Mapping[Partition, Head] = field(default_factory=dict)
-    """Heads noted earlier."""
-    kafka_bounds: Mapping[Partition, tuple[int, int]] | None = None
-    """What Kafka retains, if it could be asked."""
+"""The start of a line that has only the id of an evaluation in Postgres. Record lines start with `{"topic":`."""
 
 
 async def verify(
@@ -56,29 +39,19 @@ async def verify(
     trusted: TrustedKeys,
     database: Database | None,
     verification: Verification,
-    say: Callable[[str], None],
+    on_step: Callable[[str], None],
 ) -> tuple[Findings, dict[Partition, Head]]:
-    """What was found, and the heads of the chains as they are now."""
+    """Return the findings and the present heads of the chains. Without a database only the archive is checked."""
     findings, now = Findings(), datetime.now(UTC)
-    with Spill() as spill:
-        collector = Collector(
-            store=store,
-            trusted=trusted,
-            topics=verification.topics,
-            findings=findings,
-            spill=spill,
-            now=now,
-            lag=verification.lag,
-            accept_bare=verification.accept_bare,
-            expected=verification.expected,
-        )
-        say("Walking the chains.")
+    with DiskBuckets() as buckets:
+        collector = Collector(store, trusted, verification, findings, buckets, now=now)
+        on_step("Walking the chains.")
         await collector.collect()
-        _judge_kafka(verification, collector, findings)
+        _check_kafka(verification, collector, findings)
         if database is not None:
-            say("Asking Postgres which evaluations it knows.")
-            await _add_known(database, spill)
-        say("Judging each evaluation.")
+            on_step("Reading the ids of all evaluations from Postgres.")
+            await _add_known(database, buckets)
+        on_step("Checking each evaluation.")
         context = Context(
             findings=findings,
             now=now,
@@ -91,17 +64,16 @@ async def verify(
             messages_kept=verification.messages_kept,
             every_team_sources=verification.every_team_sources,
         )
-        for lines in spill.buckets():
-            await _judge_bucket(lines, database, verification, context)
+        for lines in buckets.buckets():
+            await _check_bucket(lines, database, verification, context)
     return findings, collector.heads
 
 
-def _judge_kafka(verification: Verification, collector: Collector, findings: Findings) -> None:
-    """Whether Kafka still has what the archive needs next."""
+def _check_kafka(verification: Verification, collector: Collector, findings: Findings) -> None:
+    """Check that Kafka still has the records that each chain needs next."""
     for (topic, partition), (first, end) in (verification.kafka_bounds or {}).items():
-        head = collector.heads.get((topic, partition))
-        next_offset = 0 if head is None else head.next_offset
-        if head is not None and next_offset < first:
+        next_offset = collector.heads.get((topic, partition), EMPTY).next_offset
+        if next_offset < first and (topic, partition) in collector.heads:
             detail = f"Kafka begins at {first}, so that offsets {next_offset}-{first - 1} are in neither"
             findings.defect(f"{topic}[{partition}]@{next_offset}", "expired_unarchived", detail)
         elif next_offset > end:
@@ -109,31 +81,36 @@ def _judge_kafka(verification: Verification, collector: Collector, findings: Fin
             findings.defect(f"{topic}[{partition}]@{end}", "partition_behind_archive", detail)
 
 
-async def _add_known(database: Database, spill: Spill) -> None:
+async def _add_known(database: Database, buckets: DiskBuckets) -> None:
+    """Add the evaluations of Postgres, so that those without archived records are checked too."""
     async with database.connection() as tx:
         async for page in audit_reads.known_evaluations(tx):
             for evaluation in page:
-                spill.add(evaluation, orjson.dumps({"evaluation": str(evaluation)}) + b"\n")
+                buckets.add(evaluation, orjson.dumps({"evaluation": str(evaluation)}) + b"\n")
 
 
-async def _judge_bucket(
+async def _check_bucket(
     lines: list[bytes], database: Database | None, verification: Verification, context: Context
 ) -> None:
     archived = _by_evaluation(lines, verification)
     ids = sorted(archived)
     for begin in range(0, len(ids), _AT_ONCE):
         chunk = ids[begin : begin + _AT_ONCE]
-        stored = {} if database is None else await _stored(database, chunk)
+        stored = {}
+        if database is not None:
+            async with database.connection() as tx:
+                stored = await audit_reads.stored_evaluations(tx, chunk)
         for identity in chunk:
-            rows = None if database is None else stored.get(identity, StoredEvaluation())
-            judge(Case(evaluation_id=identity, archived=archived[identity], stored=rows), context)
+            check_evaluation(
+                Case(evaluation_id=identity, archived=archived[identity], stored=stored.get(identity)), context
+            )
 
 
-def judge(case: Case, context: Context) -> None:
-    """Everything that can be said of one evaluation."""
+def check_evaluation(case: Case, context: Context) -> None:
+    """Run all checks of one evaluation."""
     context.findings.counts["evaluations"] += 1
-    judge_commands(case, context)
-    judge_rows(case, context, judge_events(case, context))
+    check_commands(case, context)
+    check_rows(case, context, check_events(case, context))
 
 
 def _by_evaluation(lines: list[bytes], verification: Verification) -> dict[UUID, ArchivedEvaluation]:
@@ -150,27 +127,3 @@ def _by_evaluation(lines: list[bytes], verification: Verification) -> dict[UUID,
             event = archived_event(record)
             found.setdefault(event.event.evaluation_id, ArchivedEvaluation()).events.append(event)
     return found
-
-
-async def _stored(database: Database, ids: Sequence[UUID]) -> dict[UUID, StoredEvaluation]:
-    async with database.connection() as tx:
-        evaluations = {row["id"]: row for row in await audit_reads.evaluations(tx, ids)}
-        commands = _grouped(await audit_reads.commands(tx, ids))
-        cancellations = _grouped(await audit_reads.cancellations(tx, ids))
-        messages = _grouped(await audit_reads.messages(tx, ids))
-    return {
-        i: StoredEvaluation(
-            evaluation=evaluations.get(i),
-            commands=commands.get(i, ()),
-            cancellations=cancellations.get(i, ()),
-            messages=messages.get(i, ()),
-        )
-        for i in ids
-    }
-
-
-def _grouped(rows: Sequence[Row]) -> dict[UUID, list[Row]]:
-    groups: dict[UUID, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["evaluation_id"], []).append(row)
-    return groups

@@ -25,9 +25,8 @@ def sealed() -> tuple[Link, bytes]:
     segment = Segment("commands", 0, EMPTY, begins_at=0)
     for offset in (0, 1, 2, 3, 5, 6, 7, 8):
         segment.add(raw_record(offset))
-    segment.pass_over(10)
-    found = segment.seal()
-    return found.link, found.body
+    segment.advance_to(10)
+    return segment.seal()
 
 
 def packed(link: Link, body: bytes) -> tuple[Link, bytes]:
@@ -96,6 +95,6 @@ def test_what_cannot_be_decompressed_says_so(body: bytes) -> None:
 
 def test_an_object_under_another_name_is_not_the_linked_one() -> None:
     link, body = sealed()
-    with pytest.raises(BrokenObject, match="does not fit its link") as raised:
+    with pytest.raises(BrokenObject, match="does not match its link") as raised:
         list(read_records(body, replace(link, first=1, data=link.data)))
     assert raised.value.code == "misnamed_object"

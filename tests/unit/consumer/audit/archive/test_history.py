@@ -46,7 +46,7 @@ class Reading:
     def __init__(self, store: MemoryStore, selection: Selection | None = None, resume: Resume = FROM_THE_START) -> None:
         self.said: list[str] = []
         self.steps = Steps()
-        history = ArchiveHistory(store, TRUSTED, say=self.said.append)
+        history = ArchiveHistory(store, TRUSTED, on_remark=self.said.append)
         self._pieces = history.pieces(["commands"], selection or Selection(), self.steps, resume)
 
     async def next(self) -> Piece | None:
@@ -106,7 +106,7 @@ async def test_what_had_expired_before_it_was_archived_is_said() -> None:
     await archive(store, log)
     reading = Reading(store)
     assert await reading.rest() == [(0, 7), (0, 8)]
-    assert reading.said == ["commands[0]: offsets 0-6 had expired before they were archived; it goes on from 7."]
+    assert reading.said == ["commands[0]: offsets 0-6 had expired before they were archived; reading goes on from 7."]
 
 
 async def test_a_time_before_the_archive_begins_is_said() -> None:
@@ -114,7 +114,7 @@ async def test_a_time_before_the_archive_begins_is_said() -> None:
     await archive(store, MemoryLog({ONE: records(0, [5, 6])}))
     reading = Reading(store, Selection(since_ms=2 * DAY))
     assert len(await reading.rest()) == 2
-    assert reading.said == ["The archive holds nothing of that time before 1970-01-06; it goes on from there."]
+    assert reading.said == ["The archive holds no records of that time before 1970-01-06; reading goes on from there."]
     empty = Reading(store, Selection(since_ms=20 * DAY))
     assert await empty.rest() == []
-    assert empty.said == ["The archive holds nothing of that time."]
+    assert empty.said == ["The archive holds no records of that time."]

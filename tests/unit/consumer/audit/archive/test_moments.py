@@ -38,7 +38,7 @@ async def run(store: MemoryStore, moments: Moments, *, size: int = 300, seen: in
 
 async def assert_whole(store: MemoryStore) -> None:
     findings = Findings()
-    walk = ChainWalk(store, TRUSTED, findings, linked=lambda _: None)
+    walk = ChainWalk(store, TRUSTED, findings, on_object=lambda _: None)
     links = [link async for link in walk.walk(*PARTITION)]
     assert findings.defects == []
     assert [record.offset for link in links for record in link.records] == list(HELD)

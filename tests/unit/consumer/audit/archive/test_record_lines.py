@@ -56,5 +56,5 @@ def test_text_stands_as_text_and_other_bytes_as_base64() -> None:
     + [encode_line(raw_record(1)).replace(b'"key":"key"', b'"key":' + odd) for odd in (b"1", b'{"base64":"?"}', b"[]")],
 )
 def test_what_is_no_record_says_so(line: bytes) -> None:
-    with pytest.raises(BrokenLine, match="is no record"):
+    with pytest.raises(BrokenLine, match="is not a record"):
         decode_line(line)

@@ -29,7 +29,7 @@ def archiver(store: MemoryStore, log: MemoryLog, limits: ArchiveLimits = SMALL) 
 
 async def walk(store: MemoryStore) -> tuple[list[Verified], Findings]:
     findings = Findings()
-    chain = ChainWalk(store, TRUSTED, findings, linked=lambda _: None)
+    chain = ChainWalk(store, TRUSTED, findings, on_object=lambda _: None)
     return [link async for link in chain.walk(*PARTITION)], findings
 
 

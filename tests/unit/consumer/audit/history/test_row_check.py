@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from evaluation_cancel.consumer.audit.history.row_check import differences
+from evaluation_cancel.consumer.domain.audit_rows import CancellationRow
 from evaluation_cancel.consumer.domain.cancellations import TeardownEvidence
 from evaluation_cancel.consumer.domain.cleanups import CleanupReport, KeptObject
 from evaluation_cancel.consumer.domain.evidence import dump_evidence
@@ -35,7 +36,7 @@ CLOSED_BY_HAND = dump_evidence(TeardownEvidence(job="job-uid", pods=(POD,), pod_
 
 def told(what: Any, **row: Any) -> list[str]:
     """The columns, and of JSON the fields, that are named."""
-    found = differences(cancellation_row(**row), event(what, 0))
+    found = differences(CancellationRow(**cancellation_row(**row)), event(what, 0))
     return [re.split(r" is | lacks | adds ", text)[0] for text in found]
 
 
@@ -92,8 +93,8 @@ def test_what_is_no_evidence_differs_and_breaks_nothing(anything: str | None) ->
 
 
 def test_of_a_list_only_the_difference_is_told() -> None:
-    found = differences(cancellation_row(evidence=FORGOTTEN_POD), event(CANCELLED, 0))
-    assert list(found) == ["evidence pods lacks pod gone at 2026-11-24T12:00:00Z, unlike what is told"]
+    found = differences(CancellationRow(**cancellation_row(evidence=FORGOTTEN_POD)), event(CANCELLED, 0))
+    assert list(found) == ["evidence pods lacks pod gone at 2026-11-24T12:00:00Z, unlike the event"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_cleanup_of_which_no_event_tells_is_named() -> None:
     history.cancellations[0] |= cleaned_row()
     history.events[1] = event(CANCELLED.model_copy(update={"cleanup_artifacts": True}), 1)
     history.messages.pop()
-    assert {f.code for f in history.judge().defects} >= {"row_without_event"}
+    assert {f.code for f in history.check().defects} >= {"row_without_event"}
 
 
 def test_an_evaluation_that_is_cancelled_though_its_cancellation_failed_is_named() -> None:
@@ -118,4 +119,4 @@ def test_an_evaluation_that_is_cancelled_though_its_cancellation_failed_is_named
     history.events[1] = event(FAILED.model_copy(update={"command_count": 1}), 1)
     history.messages.pop()
     history.cancellations[0] |= {"phase": "failed", "last_error_code": "owned_by", "last_error_text": "JobSet"}
-    assert [f.code for f in history.judge().defects] == ["row_missing", "status_differs"]
+    assert [f.code for f in history.check().defects] == ["row_missing", "status_differs"]

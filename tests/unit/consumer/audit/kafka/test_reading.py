@@ -23,7 +23,7 @@ async def offsets(
     log: Any, ranges: dict[tuple[str, int], tuple[int, int]], **how: Any
 ) -> dict[tuple[str, int], list[int]]:
     found: dict[tuple[str, int], list[int]] = {}
-    async for read in read_range(log, ranges, **{"patience": 5, "expired": never, **how}):
+    async for read in read_range(log, ranges, **{"patience": 5, "on_expired": never, **how}):
         found.setdefault(read.partition, []).extend(r.offset for r in read.records)
     return found
 
@@ -56,7 +56,7 @@ async def test_what_expires_while_it_is_read_is_told_and_passed_over() -> None:
     log = MemoryLog({ONE: {n: raw_record(n) for n in range(10)}}, at_once=2)
     told: list[tuple[object, ...]] = []
     found: list[int] = []
-    async for read in read_range(log, {ONE: (0, 10)}, patience=5, expired=lambda *t: told.append(t)):  # type: ignore[arg-type]
+    async for read in read_range(log, {ONE: (0, 10)}, patience=5, on_expired=lambda *t: told.append(t)):  # type: ignore[arg-type]
         found += [r.offset for r in read.records]
         if found == [0, 1]:
             log.first[ONE] = 6
@@ -68,7 +68,7 @@ async def test_a_range_that_expires_as_a_whole_ends() -> None:
     log = MemoryLog({ONE: {9: raw_record(9)}})
     log.first[ONE] = 9
     told: list[tuple[object, ...]] = []
-    assert await offsets(log, {ONE: (2, 5)}, expired=lambda *t: told.append(t)) == {}
+    assert await offsets(log, {ONE: (2, 5)}, on_expired=lambda *t: told.append(t)) == {}
     assert told == [(ONE, 2, 5)]
 
 

@@ -29,7 +29,7 @@ async def timeline(records: list[RawRecord], waiting: int) -> tuple[list[int], l
     """Offsets as they were printed, and what was said."""
     file = io.StringIO()
     said: list[str] = []
-    output = TerminalOutput(Console(file=file, width=200), begins=lambda: None, waiting=waiting)
+    output = TerminalOutput(Console(file=file, width=200), before_line=lambda: None, waiting=waiting)
     for record in records:
         await output.write([record], NOTHING)
     output.close(said.append)
@@ -48,12 +48,12 @@ async def test_too_many_to_put_in_order_are_told_and_none_is_lost() -> None:
     offsets, said = await timeline(at(30, 40, 50, 10, 60), waiting=2)
     assert sorted(offsets) == [0, 1, 2, 3, 4]
     assert offsets == [0, 3, 1, 2, 4]
-    assert said == ["1 lines are out of order: there were too many to put in order. Ask for a shorter time."]
+    assert said == ["1 lines are out of order: too many had to be sorted. Select a shorter time."]
 
 
 async def test_what_a_stranger_wrote_moves_no_cursor() -> None:
     file = io.StringIO()
-    output = TerminalOutput(Console(file=file, width=200), begins=lambda: None)
+    output = TerminalOutput(Console(file=file, width=200), before_line=lambda: None)
     await output.write([raw_record(0, value=b'{"evaluation_id": "\\u001b[2J\\n"}', headers=())], NOTHING)
     output.close(print)
     assert "\x1b" not in file.getvalue()
@@ -116,7 +116,9 @@ async def peak(pieces: int, output: Output) -> int:
 
 
 OUTPUTS: dict[str, Any] = {
-    "terminal": lambda: TerminalOutput(Console(file=io.TextIOWrapper(Nowhere())), begins=lambda: None, waiting=200),  # type: ignore[type-var]
+    "terminal": lambda: TerminalOutput(
+        Console(file=io.TextIOWrapper(Nowhere())), before_line=lambda: None, waiting=200
+    ),  # type: ignore[type-var]
     "jsonl": lambda: JsonLinesOutput(Nowhere()),  # type: ignore[arg-type]
     "parquet": lambda: ParquetOutput(Nowhere(), rows=500),  # type: ignore[arg-type]
 }

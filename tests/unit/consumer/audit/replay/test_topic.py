@@ -99,7 +99,7 @@ def test_the_moments_that_an_age_meant_are_kept(tmp_path: Path) -> None:
     assert later.load().positions == {("commands", 0): 5}
     assert later.selection == Selection(since_ms=1000, team="a")
     later.note(replace(piece(raw_record(9)), key="data/x"))
-    assert ProgressFile(path, ASKED, Selection()).load().behind == "data/x"
+    assert ProgressFile(path, ASKED, Selection()).load().after == "data/x"
 
 
 @pytest.mark.parametrize(

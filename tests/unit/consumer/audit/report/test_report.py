@@ -78,7 +78,7 @@ def test_sums_are_right_and_what_is_published_twice_counts_once() -> None:
     assert report.actors["service ci", "forbidden"] == 1
     assert report.failures == {"owned_by": 1}
     assert list(report.from_acceptance) == [2.5]
-    assert report.not_understood == 1
+    assert report.undecodable == 1
     assert report.days["2026-11-24", "accepted"] == 2
 
 

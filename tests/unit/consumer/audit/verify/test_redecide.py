@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation_cancel.consumer.audit.verify.redecide import VERSIONS, contradiction
+from evaluation_cancel.consumer.domain.audit_rows import CommandRow
 from evaluation_cancel.consumer.domain.decisions import (
     DECISION_VERSION,
     FINAL_STATUSES,
@@ -27,9 +29,10 @@ FENCE, OPENED = UUID(int=1), UUID(int=2)
 STATUSES = ("created", "starting", "running", *sorted(FINAL_STATUSES))
 
 
-def row(**changes: Any) -> dict[str, Any]:
+def row(**changes: Any) -> CommandRow:
     """An acceptance."""
-    return {
+    columns = {
+        **dict.fromkeys(field.name for field in fields(CommandRow)),
         "decision_version": DECISION_VERSION,
         "team_ids": '["a", "b"]',
         "every_team": False,
@@ -44,6 +47,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "cancellation_id": OPENED,
         **changes,
     }
+    return CommandRow(**columns)
 
 
 @given(
@@ -101,6 +105,8 @@ def test_whatever_was_decided_is_decided_the_same_again(
         {"code": "forbidden"},
         {"decision_version": 99},
         {"decision_version": None},
+        {"decided_at": None},
+        {"status_seen": None},
     ],
 )
 def test_a_decision_that_the_rules_do_not_give_is_told(change: dict[str, Any]) -> None:

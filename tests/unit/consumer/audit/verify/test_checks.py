@@ -20,6 +20,7 @@ from tests.support.audit.sound_history import (
     SoundHistory,
     cancellation_row,
     command,
+    evaluation_row,
     event,
     inbox_row,
     message_row,
@@ -32,7 +33,7 @@ from tests.support.schemas.examples import ACCEPTED, CANCELLED, EVALUATION
 def test_a_sound_history_has_no_defect(postgres: bool) -> None:
     history = SoundHistory()
     history.postgres = postgres
-    findings = history.judge()
+    findings = history.check()
     assert findings.defects == []
     assert findings.notices == []
 
@@ -124,7 +125,7 @@ def message_beyond_the_archive(history: SoundHistory) -> None:
 
 
 def runs_on(history: SoundHistory) -> None:
-    history.evaluation = {"status": "running", "team_id": "team-7"}
+    history.evaluation = evaluation_row("running")
 
 
 CODES: dict[Callable[[SoundHistory], None], str] = {
@@ -154,7 +155,7 @@ CODES: dict[Callable[[SoundHistory], None], str] = {
 def test_each_flaw_is_told_by_its_code(spoil: Callable[[SoundHistory], None], code: str) -> None:
     history = SoundHistory()
     spoil(history)
-    assert code in {f.code for f in history.judge().defects}
+    assert code in {f.code for f in history.check().defects}
 
 
 @pytest.mark.parametrize(
@@ -166,15 +167,15 @@ def test_what_is_young_may_still_be_on_its_way(spoil: Callable[[SoundHistory], N
     history = SoundHistory()
     spoil(history)
     history.lag = timedelta(days=1)
-    assert history.judge().defects == []
+    assert history.check().defects == []
 
 
 def test_an_open_cancellation_is_a_notice_that_says_since_when() -> None:
     history = SoundHistory()
     outcome_missing(history)
     history.cancellations[0] |= {"ended_at": None, "phase": "stopping"}
-    history.evaluation = {"status": "running", "team_id": "team-7"}
-    findings = history.judge()
+    history.evaluation = evaluation_row("running")
+    findings = history.check()
     assert findings.defects == []
     assert [(f.code, "2026-11-24 12:00:00Z" in f.detail) for f in findings.notices] == [("open", True)]
 
@@ -182,14 +183,14 @@ def test_an_open_cancellation_is_a_notice_that_says_since_when() -> None:
 def test_a_cancellation_that_is_gone_is_named_at_the_event_that_accepted_it() -> None:
     history = SoundHistory()
     history.cancellations.clear()
-    assert ("row_missing", "events[0]@0") in {(f.code, f.where) for f in history.judge().defects}
+    assert ("row_missing", "events[0]@0") in {(f.code, f.where) for f in history.check().defects}
 
 
 @pytest.mark.parametrize("change", [{"actor_id": "bob"}, {"ended_at": NOW}, {"team_id": "team-8"}, {"reason": "x"}])
 def test_a_cancellation_that_says_otherwise_than_its_events_is_named(change: dict[str, Any]) -> None:
     history = SoundHistory()
     history.cancellations[0] |= change
-    found = [f for f in history.judge().defects if f.code == "row_differs"]
+    found = [f for f in history.check().defects if f.code == "row_differs"]
     assert found
     assert all(f.where == f"cancellations row {CANCELLATION} of evaluation {EVALUATION}" for f in found)
 
@@ -198,7 +199,7 @@ def test_a_cancellation_that_says_otherwise_than_its_events_is_named(change: dic
 def test_an_inbox_row_that_says_otherwise_than_its_record_is_named(change: dict[str, Any]) -> None:
     history = SoundHistory()
     history.rows[0] |= change
-    found = [f for f in history.judge().defects if f.code == "row_differs"]
+    found = [f for f in history.check().defects if f.code == "row_differs"]
     assert [f.where for f in found] == [f"commands row (/tests, command-1) of evaluation {EVALUATION}"]
 
 
@@ -206,7 +207,7 @@ def test_what_waits_in_the_outbox_is_not_missing() -> None:
     history = SoundHistory()
     history.messages[1]["waiting"] = True
     del history.events[1]
-    assert history.judge().defects == []
+    assert history.check().defects == []
 
 
 def test_a_duplicate_needs_no_decision_of_its_own_and_a_joined_one_is_told_by_the_outcome() -> None:
@@ -216,7 +217,7 @@ def test_a_duplicate_needs_no_decision_of_its_own_and_a_joined_one_is_told_by_th
         CANCELLED.model_copy(update={"command_ids": ("command-1", "command-2"), "command_count": 2}), 1
     )
     history.commands += [command(1), command(2, id="command-2")]
-    assert history.judge().defects == []
+    assert history.check().defects == []
 
 
 def test_a_dead_letter_is_a_decision() -> None:
@@ -225,7 +226,7 @@ def test_a_dead_letter_is_a_decision() -> None:
     history.dead[COMMANDS, 0, 1] = DeadLetterSeen(
         where="dlq[0]@0", code="unstorable", sha256=history.commands[1].sha256
     )
-    assert history.judge().defects == []
+    assert history.check().defects == []
 
 
 def test_what_had_expired_before_the_archive_began_is_held_against_nobody() -> None:
@@ -235,4 +236,4 @@ def test_what_had_expired_before_the_archive_began_is_held_against_nobody() -> N
     row_of_no_record(history)
     history.rows[1]["decision"] = None
     history.rows[1]["decided_at"] = None
-    assert history.judge().defects == []
+    assert history.check().defects == []
