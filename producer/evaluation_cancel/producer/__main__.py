@@ -1,6 +1,6 @@
-"""The command line of the producing side: `cancel-producer`, the same as `python -m evaluation_cancel.producer`.
+"""The command line `cancel-producer`, the same as `python -m evaluation_cancel.producer`.
 
-Only the composition: settings, clients, screen. The work is in cli/cancelling.py, and that of `serve` in app.py.
+It reads options and settings and makes the clients. `cli/` does the work of `cancel`, `app.py` that of `serve`.
 """
 
 import asyncio
@@ -43,38 +43,39 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def root() -> None:
-    """Ask for evaluations to be cancelled. Settings are read from EVALUATION_CANCEL_… in the environment."""
+    """Cancel evaluations. Settings are read from EVALUATION_CANCEL_… in the environment."""
 
 
 @app.command()
 def cancel(
     evaluation_ids: Annotated[list[UUID], typer.Argument(metavar="EVALUATION_ID...", show_default=False)],
     *,
-    reason: Annotated[str | None, typer.Option(help="Kept with the cancellation, for whoever asks later.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Stored with the cancellation.")] = None,
     cleanup: Annotated[bool, typer.Option("--cleanup", help="Delete the artifacts afterwards.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until every outcome is in, with live progress.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for every outcome, with live progress.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each outcome.")] = 120.0,
-    user: Annotated[str | None, typer.Option(help="Who asks. Your login name unless told otherwise.")] = None,
-    service: Annotated[str | None, typer.Option(help="The service that asks, instead of a user.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user who cancels. Default: your login name.")] = None,
+    service: Annotated[str | None, typer.Option(help="The service that cancels, instead of a user.")] = None,
     team: Annotated[
         list[str] | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}TEAM", help="A team to act for; repeatable.")
     ] = None,
     command_id: Annotated[
-        str | None, typer.Option(help="To try one again whose outcome was unknown: the same id counts once.")
+        str | None, typer.Option(help="The id of a command whose outcome is unknown, to send it again: it counts once.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}URL", help="Ask this HTTP endpoint instead of Kafka.")
+        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}URL", help="Use this HTTP endpoint instead of Kafka.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(envvar=f"{ENVIRONMENT_PREFIX}TOKEN", help="For the endpoint; it says who asks.")
+        str | None,
+        typer.Option(envvar=f"{ENVIRONMENT_PREFIX}TOKEN", help="Bearer token for the endpoint. It names the caller."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, at the end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line at the end.")] = False,
 ) -> None:
     """Cancel evaluations, through Kafka or (--url) the HTTP endpoint.
 
     Exit code 0: all are cancelled (without --wait: published).
 
-    1: some were refused or failed. 2: wrong usage. 3: of some it is not known.
+    1: some were rejected or failed. 2: wrong usage. 3: the outcome of some is unknown.
     """
     distinct = dict.fromkeys(evaluation_ids)
     _check_actor(user, service, over_http=url is not None)
@@ -132,7 +133,9 @@ async def _cancel_over_http(
         raise typer.BadParameter("--url must be https://…, or an address of this machine: a token goes with it")
     token = (token or "").strip()
     if not token:
-        raise typer.BadParameter(f"--url needs a token; best in {ENVIRONMENT_PREFIX}TOKEN, where nobody sees it")
+        raise typer.BadParameter(
+            f"--url needs a token; put it into {ENVIRONMENT_PREFIX}TOKEN, where process lists do not show it"
+        )
     if not is_sendable(token):
         raise typer.BadParameter("the token holds characters that no token has")
     if not all(is_sendable(row.command_id) for row in rows):

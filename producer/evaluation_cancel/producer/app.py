@@ -1,7 +1,4 @@
-"""Puts the HTTP endpoint together and runs it: settings in, a service until it is stopped.
-
-The parts are in `endpoint/`; each is made here, given what it needs, and closed in reverse.
-"""
+"""Runs the HTTP endpoint: makes its parts from the settings, connects them, and closes them in reverse order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can become of a command that was not acknowledged. A command that is wrong in itself is a ValueError."""
+"""Errors of a command that Kafka did not acknowledge. A command that is invalid in itself is a ValueError."""
 
 
 class PublishError(Exception):

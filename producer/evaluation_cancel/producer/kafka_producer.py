@@ -1,7 +1,6 @@
-"""One aiokafka producer that can be thrown away: idempotent, all replicas, started and stopped within bounds.
+"""One disposable aiokafka producer: idempotent, acknowledged by all replicas, started and stopped within time limits.
 
-aiokafka's own `start` gives up at once and its `stop` waits for ever while the broker is away. What to send, and when a
-producer is past use, is publisher.py's to say.
+aiokafka's own `stop` waits for ever while the broker is away. `publisher.py` sends, and replaces a broken producer.
 """
 
 import asyncio

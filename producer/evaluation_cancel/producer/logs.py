@@ -1,4 +1,4 @@
-"""The service's log: what client libraries may say in it. The command line has a screen instead."""
+"""Which messages of client libraries the service logs. The command line shows progress instead."""
 
 from __future__ import annotations
 

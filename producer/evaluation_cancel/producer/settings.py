@@ -1,4 +1,4 @@
-"""Settings of the producing side, all under the prefix EVALUATION_CANCEL_. Kafka's own: schemas/kafka_settings.py."""
+"""Settings of the producer, prefix EVALUATION_CANCEL_. Kafka's are in `schemas/kafka_settings.py`."""
 
 from pydantic import Field
 

@@ -1,7 +1,7 @@
-"""Which event is the outcome of which command; pure, without Kafka. Who reads the events: outcomes.py.
+"""Finds the outcome of each command among the events. Pure, without Kafka; `outcomes.py` reads the events.
 
-A command that was accepted or rejected has events of its own, known by their ids. One that joined an open cancellation
-has none: it shares that cancellation's end, which lists the commands. One that was no command became a dead letter.
+An accepted or rejected command has events of its own, with ids that follow from the command. A command that joined an
+open cancellation has none: that cancellation's last event lists it. An undecodable command became a dead letter.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class FollowedCommand:
 
 
 class Tracker:
-    """All the commands that somebody waits for."""
+    """All commands that are followed."""
 
     def __init__(self) -> None:
         self._by_evaluation: dict[UUID, list[FollowedCommand]] = {}
@@ -111,7 +111,7 @@ class Tracker:
             self._dead_letters.clear()
 
     def fail(self, error: BaseException) -> None:
-        """Nobody will ever learn more."""
+        """No more outcomes can arrive."""
         for followed in [each for several in self._by_evaluation.values() for each in several]:
             if not followed.outcome.done():
                 followed.outcome.set_exception(error)

@@ -1,6 +1,6 @@
-"""CancelEvaluation: the one command, an imperative that can be refused.
+"""CancelEvaluation, the only command. It can be rejected.
 
-Who may send it is not decided here: the actor is a claim, checked by the consumer. How it crosses Kafka: wire/codec.py.
+The actor is a claim that the consumer checks. `wire/codec.py` encodes it for Kafka.
 """
 
 import hashlib

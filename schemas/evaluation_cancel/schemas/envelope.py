@@ -1,6 +1,6 @@
-"""The envelope around every message: the CloudEvents 1.0 attributes this system writes and reads.
+"""The envelope of every message: the CloudEvents 1.0 attributes that this system writes and reads.
 
-Attributes of others' making are read over. How an envelope becomes Kafka headers and back: wire/codec.py.
+Unknown attributes are ignored. `wire/codec.py` converts an envelope to Kafka headers and back.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""The five events: facts in the past tense, each published once under one id.
+"""The five events: facts in the past tense, each published under one id.
 
-No event grows without bound: lists are samples of at most 100 beside their true count. How they cross Kafka:
-wire/codec.py.
+No event grows without bound: lists are samples of at most 100 beside their true count. `wire/codec.py` encodes them.
 """
 
 from typing import Annotated, Final, Literal

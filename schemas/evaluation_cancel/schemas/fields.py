@@ -1,7 +1,7 @@
-"""The kinds of field that messages are made of: identifiers, texts, moments, counts.
+"""The field types of all messages: identifiers, texts, times, counts.
 
-Each bound here keeps a value storable in Postgres and every message below a size that is known beforehand.
-Whole messages: commands.py and events.py. The envelope's attributes use the same checks: wire/attributes.py.
+Each bound keeps a value storable in Postgres and every message below a known size. `commands.py` and `events.py` use
+them, and `wire/attributes.py` for the envelope.
 """
 
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ def _within_years(moment: datetime) -> None:
 Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_IDENTIFIER_BYTES), AfterValidator(_short_in_bytes)
 ]
-"""Somebody's own name for something: 1 to 512 bytes of UTF-8."""
+"""A name chosen by the sender: 1 to 512 bytes of UTF-8."""
 
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_without_nul)]
 """What a person or a foreign system wrote: at most 1024 characters."""

@@ -1,7 +1,7 @@
 """Writes the published JSON Schemas: `python -m evaluation_cancel.schemas.generate`.
 
-They are closed, so that a writer learns of its typing errors, while the runtime ignores what it does not know. What
-no schema can say (bytes instead of characters, years) is checked by the runtime alone. A test fails when they are old.
+The schemas refuse unknown fields, so that a writer notices a misspelt name; the runtime ignores them. The runtime alone
+checks what a schema cannot express, such as lengths in bytes. A test fails when the files are outdated.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""UUIDs that sort by the time they were made (version 7, RFC 9562), for commands and cancellations."""
+"""UUIDs of version 7 (RFC 9562), which sort by creation time, for commands and cancellations."""
 
 from __future__ import annotations
 

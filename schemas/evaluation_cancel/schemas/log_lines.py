@@ -1,7 +1,6 @@
-"""What a log line looks like to whoever collects them: a JSON object with a sentence, an `action`, and ids.
+"""The format of log lines: a JSON object with a sentence, an `action`, and ids.
 
-The same from both sides; what client libraries may say is each side's own (`consumer/runtime/logs.py`,
-`producer/logs.py`).
+Both services use it. Each chooses the messages of client libraries: `consumer/runtime/logs.py`, `producer/logs.py`.
 """
 
 from __future__ import annotations

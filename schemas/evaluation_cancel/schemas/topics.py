@@ -1,4 +1,4 @@
-"""The three topics: their names and how they are made. Creating them is the consumer's `migrate topics`."""
+"""The three topics: names, partitions, retention. `cancel-consumer migrate topics` creates them."""
 
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,6 +1,6 @@
 """One list and watch of the labelled Jobs of a cluster and one of their pods, to learn at once when something ended.
 
-It only wakes: whoever is woken asks the API server again. Losing it makes cancellations slower, never wrong, so every
+It only wakes the teardown, which asks the API server again. Losing it makes cancellations slower, never wrong, so every
 fault here ends in a pause and a new list. Only names, labels and owners are asked for, so that even a cluster with
 many running evaluations costs little. What it saw is kept in `watch_cache.py`.
 """

@@ -29,7 +29,7 @@ BEGIN
         EXCEPTION
             WHEN duplicate_object OR unique_violation THEN NULL;
             WHEN insufficient_privilege THEN
-                RAISE NOTICE 'no right to create the role {READER_ROLE}: run `migrate role` as somebody who has it';
+                RAISE NOTICE 'no right to create the role {READER_ROLE}: run `migrate role` with a login that has it';
                 RETURN;
         END;
     END IF;

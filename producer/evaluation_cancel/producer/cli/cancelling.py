@@ -1,6 +1,6 @@
-"""Cancels several evaluations at once and, if wished, waits for what becomes of each. The CLI's one use case.
+"""Cancels several evaluations at once and waits for their outcomes on request: the use case of the command line.
 
-How it is shown: progress.py. How commands are sent and outcomes learnt: publisher.py, outcomes.py.
+`progress.py` shows the rows. `publisher.py` sends the commands and `outcomes.py` reads their outcomes.
 """
 
 import asyncio

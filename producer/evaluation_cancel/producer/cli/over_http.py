@@ -1,7 +1,7 @@
-"""Cancels through the HTTP endpoint instead of Kafka: `cancel --url`. Who asks is what the token says.
+"""Cancels through the HTTP endpoint instead of Kafka: `cancel --url`. The token names the caller.
 
-Each evaluation is one request, repeated with the same Idempotency-Key while its end is waited for: it counts once,
-whatever happens on the way. How it is shown and what the exit code means is the same as without: cancelling.py.
+Each evaluation is one request, repeated with the same Idempotency-Key until its end, so it counts once. Progress and
+exit codes are the same as without `--url`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Shows the rows of a cancelling: a live table on a terminal, a line for each change elsewhere, JSON on request.
-
-It only looks; what happens is cancelling.py's.
-"""
+"""Shows the progress of cancellations: a live table on a terminal, otherwise a line for each change, or JSON."""
 
 import json
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""What is answered, and with which status: pure, from what is known of a command to an `Answer`.
+"""Builds the answer to a command, with its status code, from the recorded state of the command. Pure.
 
-The one rule that must not bend: 200 means that `cancelled` is recorded (unless the settings ask for a 200 that says
-`cancelling`). Who must not know that an evaluation exists gets the same answer as for one that does not.
+Invariant: 200 means that `cancelled` is recorded, unless a setting asks for 200 with `cancelling`. A caller without
+access to an evaluation gets the same answer as for one that does not exist.
 """
 
 from __future__ import annotations

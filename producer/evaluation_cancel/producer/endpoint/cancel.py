@@ -1,7 +1,7 @@
-"""The use case of the POST: publish the command, wait for what becomes of it, answer.
+"""The use case of the POST: publish the command, wait for its outcome, answer.
 
-Once Kafka has the command, nothing that happens here changes what becomes of it: not a client that hangs up, not an end
-of this process. With the same key the same command is published again, by whichever replica, and counts once.
+Once Kafka has the command, its outcome does not depend on this process or on the client's connection. The same key
+publishes the same command again from any replica, and that command counts once.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class CancelEvaluations:
 
 
 def command_id(issuer: str, subject: str, key: str) -> UUID:
-    """The command that a key means: the same on every replica, and nobody else's whatever keys they choose."""
+    """The command id for a key: the same on every replica, and different for every caller with the same key."""
     # Lengths first, so that no two different triples can be spelled alike.
     return uuid5(_NAMESPACE, "".join(f"{len(part)}:{part}" for part in (issuer, subject, key)))
 

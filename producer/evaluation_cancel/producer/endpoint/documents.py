@@ -1,6 +1,6 @@
-"""The OpenAPI document: the operations of routes.py, with every status that they can answer.
+"""The OpenAPI document: the operations of `routes.py` with every status code that they can answer.
 
-For the POST it holds all that the console's own document says of it, and our additions beside.
+For the POST it contains everything of the console's own document, and our additions.
 """
 
 from __future__ import annotations

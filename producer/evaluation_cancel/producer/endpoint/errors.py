@@ -1,4 +1,4 @@
-"""What goes wrong before or beside the use case, as answers: `{"detail": …}` with the headers that belong to it."""
+"""Maps errors outside the use case to answers: `{"detail": …}` with the headers that belong to them."""
 
 from __future__ import annotations
 

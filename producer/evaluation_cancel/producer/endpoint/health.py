@@ -1,7 +1,7 @@
-"""/healthz, /readyz and /metrics: no token is needed, and nothing of a tenant is told.
+"""/healthz, /readyz and /metrics: without a token, and without any tenant's data.
 
-Ready means that commands can be taken in: Kafka was reached once, and Postgres does not refuse us for good. An outage
-of either afterwards is answered request by request, so that it does not take all replicas away at once.
+Ready means that the endpoint can take commands: it has reached Kafka once, and Postgres does not refuse it for good.
+A later outage of either is answered request by request, so that it does not take all replicas away at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the endpoint counts and measures for Prometheus. Labels are few and bounded: never an id, user or team."""
+"""The endpoint's Prometheus metrics. Labels are few and bounded: never an id, user or team."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Metrics:
         self._requests.labels(route, str(status)).observe(seconds)
 
     def measure(self, *, in_flight: Callable[[], int], waits: Callable[[], int]) -> None:
-        """Where the gauges are read when somebody asks."""
+        """Sets the functions that give the gauges' values at each scrape."""
         self._in_flight.set_function(in_flight)
         self._waits.set_function(waits)
 

@@ -1,4 +1,4 @@
-"""The Prefer header (RFC 7240): how long a caller is ready to wait. What is not understood is ignored."""
+"""The Prefer header (RFC 7240): how long a caller is ready to wait. Unknown preferences are ignored."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class CancelOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     reason: Text | None = None
-    """Kept with the cancellation, for whoever asks later."""
+    """Stored with the cancellation."""
     cleanup_artifacts: StrictBool = False
     """Delete the artifacts afterwards; the request file is kept."""
 

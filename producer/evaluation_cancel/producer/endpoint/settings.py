@@ -1,4 +1,4 @@
-"""Settings of the HTTP endpoint, under the prefix EVALUATION_CANCEL_ENDPOINT_. Kafka's own: settings.py."""
+"""Settings of the HTTP endpoint, prefix EVALUATION_CANCEL_ENDPOINT_. Kafka's are in `producer/settings.py`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class IssuerSettings(BaseModel):
     def _cannot_be_tampered_with(cls, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
-            raise ValueError("must be an https:// address: whoever changes the keys on the way can be anybody")
+            raise ValueError("must be an https:// address: without TLS the keys can be replaced on the way")
         return url
 
 
@@ -73,7 +73,7 @@ class EndpointSettings(ProducerSettings):
     endpoint_keys_cooldown: float = Field(default=5.0, ge=0, le=300)
     """Seconds between two fetches for unknown key ids: strangers must not make us a nuisance to the issuer."""
     endpoint_keys_timeout: float = Field(default=5.0, gt=0, le=30)
-    """Seconds for a fetch. Nobody's request waits longer for keys."""
+    """Seconds for a fetch of keys, and the longest time that a request waits for them."""
 
     endpoint_publish_timeout: float = Field(default=10.0, gt=0, le=60)
     """Seconds until Kafka must have acknowledged; then 503, outcome unknown."""
@@ -84,7 +84,7 @@ class EndpointSettings(ProducerSettings):
     endpoint_slow_answer: Literal[200, 202] = 202
     """Status of `{"status":"cancelling"}`. 200 for clients made from a contract that knows no 202."""
     endpoint_shortest_poll: float = Field(default=0.025, ge=0.01, le=1)
-    """Seconds between two looks at Postgres while somebody waits; longer by itself when looks take long."""
+    """Seconds between two queries of Postgres while a request waits. Slow queries make it longer."""
     endpoint_longest_poll: float = Field(default=0.1, ge=0.01, le=5)
 
     endpoint_waits: int = Field(default=2000, ge=1, le=100_000)

@@ -1,6 +1,6 @@
-"""How a cancellation goes on, as a page or a client that came back sees it. Made from rows of `store.py`; pure.
+"""Builds the status of a cancellation for pages and returning clients, from rows of `store.py`. Pure.
 
-The store gives only rows that the caller may see.
+The store returns only rows that the caller may see.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""All SQL of the endpoint: what became of commands, and how cancellations go on. It reads two views and writes nothing.
+"""All SQL of the endpoint: the state of commands and of cancellations. It reads two views and writes nothing.
 
-Every query is bounded in time, and its errors become `StoreUnavailable`. Who waits on it: `waiting.py`, `status.py`.
+Every query has a time limit; its errors become `StoreUnavailable`. `waiting.py` and `status.py` use it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Pool = Any
 
-# The commands that somebody waits for, all in one query.
+# All commands that requests wait for, in one query.
 ANSWERS: Final = """
 SELECT id, evaluation_id, meaning, decision, code, status_seen, ended_seen, cancellation_id, phase, last_error_code
 FROM evaluation_cancel.command_answers WHERE source = $1 AND id = ANY ($2)

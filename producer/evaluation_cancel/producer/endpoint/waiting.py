@@ -1,7 +1,7 @@
-"""Waiting for what becomes of commands: all who wait in this process share one query, made only while somebody waits.
+"""Waits for the outcome of commands: all waiting requests of this process share one repeated query.
 
-The query is repeated every 25 to 100 ms, the slower the longer it takes. An outage of Postgres ends nobody's wait: it
-is asked again until it answers or the waits are over. What an answer is made of is `answers.py`.
+The query runs every 25 to 100 ms, less often when it takes longer, and only while a request waits. An outage of
+Postgres ends no wait: the query is repeated until it succeeds or the waits end. `answers.py` builds the answers.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Waiting:
                 except StoreUnavailable as error:
                     _log.warning("Postgres does not answer: waits go on.", action="answers_delayed", error=str(error))
                     await asyncio.sleep(OUTAGE_PAUSE)
-                # All who wait depend on this loop, and nobody would hear of its end.
+                # All waiting requests depend on this loop, so it must survive every error.
                 except Exception:  # noqa: BLE001
                     _log.exception("The answers could not be read: waits go on.", action="answers_failed")
                     await asyncio.sleep(OUTAGE_PAUSE)

@@ -1,6 +1,6 @@
-"""CloudEvents attributes, from headers or from a structured value, to an Envelope.
+"""Reads CloudEvents attributes, version 1.0 only, from headers or from a structured value.
 
-Reads 1.0 only. Which of the modes a record is in: decoding.py.
+`decoding.py` finds out which mode a record uses.
 """
 
 import re
@@ -115,5 +115,5 @@ def _sequence(text: str | None) -> int | None:
 
 
 def _trace_parent(text: str | None) -> str | None:
-    """A broken trace is dropped, as W3C says: it must not cost anybody a command."""
+    """A broken trace is dropped, as W3C recommends: it must not cost a command."""
     return text if text is not None and _TRACE_PARENT.fullmatch(text) else None

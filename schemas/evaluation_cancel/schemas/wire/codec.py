@@ -1,4 +1,4 @@
-"""The record codec, as the other packages use it. Each part has a file of its own: encoding, decoding, dead_letters."""
+"""The record codec for other packages. Its parts are `encoding.py`, `decoding.py` and `dead_letters.py`."""
 
 from evaluation_cancel.schemas.wire.dead_letters import dead_letter
 from evaluation_cancel.schemas.wire.decoding import BARE_SOURCE, COMMAND_TYPE, decode_command, decode_event

@@ -1,7 +1,7 @@
-"""What could not be understood, as a record of the dead-letter topic: the bytes as they were, and why.
+"""Builds a record of the dead-letter topic: the undecodable bytes unchanged, and the reason.
 
-The original's headers stay as they were, `ce_` ones too, so that a repaired record can be sent back; what we add
-begins with `dlq_`. A dead letter is no CloudEvent of ours. Publishing it is the consumer's outbox.
+The original headers stay unchanged, `ce_` headers too, so that a repaired record can be sent again. Added headers begin
+with `dlq_`. A dead letter is not a CloudEvent. The consumer's outbox publishes it.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""Kafka records to commands and events: CloudEvents binary and structured mode, and bare JSON.
+"""Decodes Kafka records to commands and events: CloudEvents in binary and structured mode, and bare JSON.
 
-Nothing but UndecodableRecord leaves here, whatever the bytes are. Budget: 15 microseconds a command.
-The parts: attributes.py (the envelope), parsing.py (JSON). What becomes of the undecodable: dead_letters.py.
+Raises nothing but UndecodableRecord, whatever the bytes are. Budget: 15 microseconds a command. `attributes.py` reads
+the envelope, `parsing.py` the JSON; `dead_letters.py` handles undecodable records.
 """
 
 import base64
@@ -20,7 +20,7 @@ from evaluation_cancel.schemas.wire.parsing import parse_json, refuse_binary_for
 from evaluation_cancel.schemas.wire.records import MAX_VALUE_BYTES, Problem, RawRecord, UndecodableRecord
 
 BARE_SOURCE: Final = "urn:evaluation-cancel:bare"
-"""The source of every bare command. No setting should trust it: anybody who may write can send one."""
+"""The source of every bare command. No setting should trust it: every writer of the topic can send one."""
 
 COMMAND_TYPE: Final = f"{TYPE_PREFIX}CancelEvaluation"
 _ATTRIBUTE_OF: Final = {f"ce_{name}": name for name in ("specversion", *Envelope.__slots__)}

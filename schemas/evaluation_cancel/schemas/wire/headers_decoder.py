@@ -1,8 +1,8 @@
-"""Lets aiokafka read a record whose header names are no UTF-8; without this one such record stops its whole group.
+"""Lets aiokafka read a record with header names that are not UTF-8. Without it, one such record stops its group.
 
-aiokafka's own reader stays in charge. Only a batch that it cannot read is read once more by aiokafka's slow
-pure-Python reader, with the odd bytes of header names kept as surrogate escapes. What such a record then becomes is
-decided in decoding.py. Written against aiokafka 0.14: a test holds what it relies on.
+aiokafka's own reader stays in use. Only a batch that it cannot read is read again by aiokafka's slow pure-Python
+reader, with the odd bytes of header names kept as surrogate escapes. `decoding.py` then decides about the record.
+Written against aiokafka 0.14; a test holds the parts that it relies on.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Foreign bytes to a JSON value, or to the reason why not. Knows nothing of messages: decoding.py does."""
+"""Parses bytes as JSON, or gives the reason why they are not JSON. It knows no messages."""
 
 import re
 from typing import Any, Final

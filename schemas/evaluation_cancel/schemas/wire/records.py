@@ -1,7 +1,4 @@
-"""What Kafka holds, before and after the codec: a raw record, an encoded one, and the one error of decoding.
-
-Frozen values without behaviour of a client library's. The codec: decoding.py and encoding.py.
-"""
+"""The values around the codec: a raw record, an encoded record, and the only decoding error. No client library."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Self

@@ -1,6 +1,6 @@
-"""What stands before every operation: who asks is known before anything that was sent is looked at.
+"""Authenticates the caller of each operation before the request is read.
 
-FastAPI alone would read and validate the body first, so that a stranger could tell from the errors what exists.
+FastAPI alone would validate the body first, and its errors would show a stranger what exists.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The public keys of one issuer, from its JWKS: fetched when needed, kept for a while, one fetch at a time.
+"""The public keys of one issuer, from its JWKS: fetched on demand, cached, one fetch at a time.
 
-Keys come from the address in the settings and from nowhere else; what a token says of keys (jwk, jku, x5u) is not
-looked at. Which key verifies a token and how is `tokens.py`.
+Keys come only from the address in the settings. Key headers of a token (jwk, jku, x5u) are ignored. `tokens.py` chooses
+the key that verifies a token.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EARLY: Final = 0.8
 
 
 class KeysUnavailable(Exception):  # noqa: N818 - a state of the world
-    """The key set cannot be had now, so that nobody can say whether a token is good."""
+    """The key set is not available now, so no token can be verified."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,7 @@ class KeySet:
         if self._age() > self._times.lifetime * EARLY or key_id not in self._keys:
             self._begin_fetch()
         if self._fetching is not None and not self._can_go_on(key_id):
-            # Whoever gives up must not end it for the others.
+            # A caller that gives up must not cancel the fetch for the others.
             await asyncio.shield(self._fetching)
         known = self._keys.get(key_id)
         # Old keys stay good for a while; that an old set lacks a key says nothing, nor does one that may be old.

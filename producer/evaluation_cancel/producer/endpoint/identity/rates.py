@@ -1,6 +1,6 @@
-"""How many requests one caller may make: a bucket of permits for each subject, filled at a steady rate.
+"""Limits the requests of each caller: a bucket of permits for each subject, filled at a steady rate.
 
-Each process counts for itself; nothing is shared between replicas.
+Each process counts for itself; replicas share nothing.
 """
 
 from __future__ import annotations

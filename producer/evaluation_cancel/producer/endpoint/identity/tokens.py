@@ -1,8 +1,7 @@
-"""Who asks: a bearer token, verified, and what of it the rest of the service needs to know.
+"""Verifies bearer tokens and extracts the caller: user or service, and teams.
 
-Nothing in a token chooses how it is verified: the algorithm belongs to the key, the key comes from the issuer's key set
-(`jwks.py`), and the issuer is one of the settings'. A token is never logged, and what is wrong with one is told in
-words of ours only.
+Nothing in a token chooses how it is verified: the key determines the algorithm, the issuer's key set (`jwks.py`) the
+key, and the settings the issuers. A token is never logged, and errors never quote it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What a request may be, before anything looks into it: the size of its headers and body, and the body's time.
+"""Limits a request before any other code reads it: the size of its headers and body, and the body's time.
 
-An ASGI middleware. The time for headers is kept in `protocol.py`; how often a caller may ask is
-`endpoint/identity/rates.py`.
+An ASGI middleware. `protocol.py` limits the time for headers, `endpoint/identity/rates.py` the number of requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of uvicorn that reads a request's head: how long that may take, and how what is no request is refused."""
+"""The part of uvicorn that reads a request's head: limits its time, and refuses bytes that are not HTTP."""
 
 from __future__ import annotations
 

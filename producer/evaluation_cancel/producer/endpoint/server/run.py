@@ -1,4 +1,4 @@
-"""Uvicorn around the application: one process, told to stop by a signal, gone when those who wait have their answer."""
+"""Runs the application in uvicorn: one process, stopped by a signal after waiting callers have their answers."""
 
 from __future__ import annotations
 

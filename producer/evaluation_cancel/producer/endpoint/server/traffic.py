@@ -1,7 +1,7 @@
-"""Around every request: one log line, its metrics, and the count of those in hand, which a stop waits for.
+"""Wraps every request: one log line, its metrics, and the count of requests in flight, which a stop waits for.
 
-A log line has neither token nor body nor query, nor a part of a path that is longer than any of ours: it may be a
-token in the wrong place. While stopping, new requests are told to go elsewhere.
+A log line has no token, body or query, and no path part longer than any of ours, because that may be a token in the
+wrong place. While stopping, new requests get 503.
 """
 
 from __future__ import annotations
