@@ -18,9 +18,9 @@ async def unknown(desk: Desk) -> None:
         "Every command gets exactly one answer, this one too. (The consumers are still joining their Kafka group, so "
         "this first answer may take a moment.)",
     )
-    nobody = Evaluation(id=uuid4(), team="")
+    unregistered = Evaluation(id=uuid4(), team="")
     expected = Expected(status="", decisions=("not_found",), events=(REJECTED,), request_file=False)
-    case = desk.case("unknown", nobody, expected)
+    case = desk.case("unknown", unregistered, expected)
     await desk.cancel(case, ADA)
     await desk.listener.heard(case.evaluation.id, REJECTED)
 
@@ -75,7 +75,7 @@ async def sent_twice(desk: Desk) -> None:
     desk.screen.act(
         "6 · A command that is sent twice",
         "As after an answer that was lost. The command's id counts once; what was published for it is published again, "
-        "so that whoever asked again hears it too.",
+        "for the sender of the duplicate.",
     )
     expected = Expected(status="cancelled", decisions=("accepted",), events=STOPPED, copies=2)
     case = await desk.running_case("twice", expected)
@@ -108,7 +108,7 @@ async def over_http(desk: Desk) -> None:
 async def slow_begins(desk: Desk) -> Case:
     desk.screen.act(
         "8 · One whose pods take their time",
-        f"Its 2 pods end {SLOW_SECONDS} s after they are told to. It holds up nobody: acts 9 and 10 go on meanwhile. A "
+        f"Its 2 pods end {SLOW_SECONDS} s after they are told to. It delays no other: acts 9 and 10 go on meanwhile. A "
         "second command joins the first; a success reported now comes too late, for acceptance is what counts.",
     )
     expected = Expected(status="cancelled", decisions=("accepted", "joined"), events=STOPPED)

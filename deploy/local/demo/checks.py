@@ -47,7 +47,7 @@ def check_dead_letters(expected: Sequence[bytes], found: Sequence[RawRecord]) ->
 def check_events_of_others(cases: Iterable[Case], heard: Sequence[Heard]) -> Check:
     known = {case.evaluation.id for case in cases}
     strange = {str(each.event.evaluation_id) for each in heard} - {str(identity) for identity in known}
-    wrong = [f"there are events of {identity}, which nobody asked to cancel" for identity in sorted(strange)]
+    wrong = [f"there are events of {identity}, for which no command was sent" for identity in sorted(strange)]
     return Check(about="events topic", wrong=tuple(wrong))
 
 
@@ -62,7 +62,7 @@ def check_kill(killed: Killed, facts: Facts) -> Check:
 
 
 def check_at_rest(facts: Facts) -> Check:
-    """Nothing is left to be done by anybody."""
+    """No work is left in Postgres."""
     wrong = [f"{count} rows of {name} wait" for name, count in facts.waiting.items() if count]
     return Check(about="at rest", wrong=tuple(wrong))
 

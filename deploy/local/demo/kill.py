@@ -75,7 +75,7 @@ async def _burst(desk: Desk) -> list[Case]:
 
 
 async def _kill(desk: Desk, cases: list[Case], connection: asyncpg.Connection) -> Killed | None:
-    """None when all was done before anybody was caught."""
+    """None when all cancellations ended before a consumer held one."""
     mortal = _mortal(desk)
     while _left(desk, cases):
         row = await connection.fetchrow(HELD, mortal)
@@ -92,7 +92,7 @@ async def _kill(desk: Desk, cases: list[Case], connection: asyncpg.Connection) -
 
 
 def _mortal(desk: Desk) -> list[str]:
-    """Whoever may be killed: not the only one that reads commands."""
+    """The consumers that may be killed: not the only one that reads commands."""
     consumers = desk.running.consumers.values()
     readers = [each.name for each in consumers if each.reads_commands]
     return [each.name for each in consumers if readers != [each.name]]

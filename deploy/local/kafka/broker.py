@@ -1,4 +1,4 @@
-"""The handle of a Kafka broker, whoever started it, and the making of topics on it.
+"""The handle of a Kafka broker, of the stand or of the user, and functions that create topics on it.
 
 It starts nothing: see `memory.py` and `real.py`.
 """

@@ -54,7 +54,7 @@ async def create_namespace(client: ApiClient, name: str) -> None:
 
 
 async def delete_namespace(client: ApiClient, name: str) -> None:
-    """Begin its end; nobody waits for it."""
+    """Delete it without waiting for its end."""
     await CoreV1Api(client).delete_namespace(name)
 
 

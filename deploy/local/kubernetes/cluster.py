@@ -1,4 +1,4 @@
-"""The handle of a Kubernetes cluster, whoever started it, and the kubeconfig that leads to it.
+"""The handle of a Kubernetes cluster, of the stand or of the user, and its kubeconfig.
 
 It starts nothing: see `kubernetes_simulated` and `kubernetes_real`.
 """

@@ -76,7 +76,7 @@ class ApiServer(Part):
             *("--authorization-mode=RBAC", "--anonymous-auth=false", f"--token-auth-file={self.home / 'tokens.csv'}"),
             *(f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"),
             *("--service-account-issuer=https://stand.local", "--service-cluster-ip-range=10.0.0.0/24"),
-            # Nobody routes to it, and there is no kubelet to mount tokens or to remove taints.
+            # No traffic is routed to it, and no kubelet mounts tokens or removes taints.
             *("--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition"),
             *self.arguments,
         ]

@@ -5,7 +5,7 @@ Start reading at `simulator` (the whole), `server` (a request's way), `deletion`
 
 Known to differ: HTTP/1.1 and JSON only, no managedFields, no events, no scheduler, a pod that was lost is replaced at
 once instead of after a pause, a list of a future version fails at once instead of after three seconds, and a priority
-level without shares serves nobody. What it does not know (dry run, server-side apply, indexed Jobs) it refuses.
+level without shares serves no request. It refuses dry run, server-side apply and indexed Jobs.
 """
 
 from deploy.local.kubernetes.cluster import Cluster

@@ -1,4 +1,4 @@
-"""Small commands for whoever plays with a running stand: make an evaluation, follow the events topic.
+"""Small commands for a running stand: create an evaluation, follow the events topic.
 
 They read the environment that `python -m deploy.local up` has written; see `places.py`.
 """

@@ -1,6 +1,6 @@
 """Where things are on a running stand, for programs that act on it: from the system itself, or from the environment.
 
-`python -m deploy.local up` writes the environment into a file; whoever has sourced it can use the same programs.
+`python -m deploy.local up` writes the environment into a file; a shell that has sourced it can run the same programs.
 """
 
 import os

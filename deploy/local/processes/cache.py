@@ -48,7 +48,7 @@ async def kept(name: str, *parts: bytes | str, make: Callable[[Path], Awaitable[
 
 @asynccontextmanager
 async def _locked(path: Path) -> AsyncIterator[None]:
-    # The kernel lets go of the lock when its holder dies, so a killed build blocks nobody.
+    # The kernel releases the lock when its holder dies, so a killed build blocks no other.
     with path.open("w") as file:
         while not _try_lock(file.fileno()):  # noqa: ASYNC110  another process sets no event
             await asyncio.sleep(0.2)

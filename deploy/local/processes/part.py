@@ -62,7 +62,7 @@ class Part(ABC):
         self._started().kill()
 
     def pause(self) -> None:
-        """SIGSTOP: its connections stay open and nobody answers."""
+        """SIGSTOP: its connections stay open and get no answer."""
         self._started().pause()
 
     def resume(self) -> None:

@@ -1,7 +1,7 @@
 """Clients for plain HTTP on this machine.
 
-httpx reads all certificate authorities anew for each client, which takes it 20 ms: whoever asks again and again
-whether a part answers would keep a core busy while the part starts. These clients trust nobody and speak no HTTPS.
+httpx reads all certificate authorities anew for each client, which takes 20 ms: polling a part that starts would keep a
+core busy. These clients have no certificate authorities and use no HTTPS.
 """
 
 import ssl
@@ -14,8 +14,10 @@ def plain_client(
     base_url: str = "", *, timeout: float = 10, headers: Mapping[str, str] | None = None
 ) -> httpx.AsyncClient:
     """Without proxies and other settings of the environment."""
-    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.AsyncClient(base_url=base_url, headers=headers, trust_env=False, verify=nobody, timeout=timeout)
+    no_authorities = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.AsyncClient(
+        base_url=base_url, headers=headers, trust_env=False, verify=no_authorities, timeout=timeout
+    )
 
 
 async def succeeds(url: str) -> bool:

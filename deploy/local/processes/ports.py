@@ -1,4 +1,4 @@
-"""Free ports on loopback, and whether somebody listens there."""
+"""Free ports on loopback, and whether a process listens on one."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ _kept: dict[int, int] = {}
 
 
 def free_port() -> int:
-    """A port nobody listens on, and that neither this process nor another that still runs has given out.
+    """A port without a listener that no running process has reserved.
 
     It lies below the range from which systems take the ports of outgoing connections: a part that is restarted must
     find its port free although hundreds of clients were trying to reach it meanwhile.
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def _keep(port: int) -> bool:
-    """Until this process ends nobody else is given it: parts take a second to listen, and are restarted later.
+    """The port is reserved until this process ends: parts take a second to listen, and are restarted later.
 
     What is held is the UDP port of that number, of which the part has no need. The kernel lets it go with the process.
     """

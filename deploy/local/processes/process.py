@@ -91,7 +91,7 @@ class Child:
         """SIGSTOP. Returns when nothing of it runs any more, which on a busy machine may take a moment.
 
         Nothing ran in two looks, one after the other: what the first has missed was just being forked, by a process
-        that had stopped when the look came to it, and nobody else can have forked anything since.
+        that had stopped before it was listed, and no other process can have forked since.
         """
         deadline = time.monotonic() + _STOPS_WITHIN
         self._signal_all(signal.SIGSTOP)
@@ -211,7 +211,7 @@ class Workspace:
         except TimeoutError:
             raise StandError("too_slow", f"{name} was not done after {limit:g} s\n{child.tail()}") from None
         finally:
-            # Whoever was interrupted may have to tidy up: the Postgres that initdb runs holds shared memory.
+            # An interrupted program may have to clean up: the Postgres that initdb runs holds shared memory.
             await child.abandon()
         if code != 0:
             raise StandError("failed", f"{name} failed with {code}\n{child.tail(40)}")

@@ -1,12 +1,12 @@
-"""An issuer of tokens for the stand: signing keys, the key set over HTTP, and tokens for anybody who asks.
+"""An issuer of tokens for the stand: signing keys, the key set over HTTP, and tokens for every request.
 
 It stands in for the identity provider in front of the HTTP endpoint, in tests, in the demo and under `up`:
 
     async with issuer() as tokens:
         tokens.issuer, tokens.jwks_url, tokens.token("ada", ["team-7"])
 
-Whoever reaches the loopback interface can be anybody: `GET /token?user=ada&team=team-7`. What a token has to look like
-to be accepted is said in `producer/endpoint/identity/tokens.py`.
+Every process that reaches the loopback interface can get a token for any user: `GET /token?user=ada&team=team-7`.
+`producer/endpoint/identity/tokens.py` verifies them.
 """
 
 import time
@@ -98,7 +98,7 @@ class Issuer:
         await web.TCPSite(self._runner, LOOPBACK, self.port).start()
 
     async def stop(self) -> None:
-        """Nobody gets the key set until it is started again."""
+        """The key set is not available until it is started again."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -41,7 +41,7 @@ SETTINGS: Mapping[str, str] = {
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PostgresServer:
-    """A server somebody runs, reached as its owner."""
+    """A running server, reached as its owner."""
 
     host: str = LOOPBACK
     port: int
@@ -52,7 +52,7 @@ class PostgresServer:
         return f"postgresql://{self.owner}:{self.password}@{self.host}:{self.port}/{database}"
 
     async def create_database(self, name: str, *, template: str | None = None) -> str:
-        """Make a database and give its DSN. Nobody may be connected to the template."""
+        """Make a database and give its DSN. The template must have no connections."""
         copied = f' TEMPLATE "{template}"' if template else ""
         await self._execute(f'CREATE DATABASE "{name}"{copied}')
         return self.dsn(name)

@@ -1,7 +1,7 @@
 """An S3 API for the stand: moto's server in a process of its own.
 
 It keeps objects in memory (killed, it forgets them), takes any credentials and enforces no policies. It also accepts
-more than 1000 keys in one delete, so whoever deletes has to check that himself.
+more than 1000 keys in one delete, so callers must check that limit themselves.
 """
 
 import sys
@@ -18,7 +18,7 @@ from deploy.local.processes.process import Workspace
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class S3Server:
-    """A server somebody runs."""
+    """A running server."""
 
     endpoint_url: str
     access_key: str

@@ -1,4 +1,4 @@
-"""Parts that somebody else runs: handles for a broker and a cluster the user names. Nothing is started or ended."""
+"""Handles for a broker and a cluster of the user. Nothing is started or stopped."""
 
 import base64
 from pathlib import Path

@@ -1,7 +1,7 @@
 """All parts of the stand together: started at once, ended in reverse, nothing left behind.
 
 Which Kafka and which Kubernetes is said by a word or an address: see `stack`. What runs on the parts (topics, the
-database's schema, consumers) is the business of whoever asked for them; children of theirs belong into `work`.
+database's schema, consumers) belongs to the callers; they start their child processes in `work`.
 """
 
 import asyncio

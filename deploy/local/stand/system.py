@@ -169,7 +169,7 @@ async def _bucket(stack: Stack) -> None:
 
 
 async def _kubeconfig(stack: Stack) -> Path:
-    """With the consumer's few rights; in a cluster of the user's own nothing is granted to anybody."""
+    """With the consumer's few rights; in a cluster of the user nothing is granted."""
     if stack.cluster.kind == "given":
         return stack.cluster.kubeconfig
     return (await with_rights(stack.cluster, stack.work.directory, "evaluation-cancel")).kubeconfig
@@ -198,7 +198,7 @@ def _environment(
 
 
 def newest_log_lines(running: System, lines: int = 5) -> str:
-    """For whoever has to find out why something did not come."""
+    """The last log lines of each consumer, for the message of a failed check."""
     return "\n".join(f"{each.name}: {line}" for each in running.consumers.values() for line in _tail(each, lines))
 
 

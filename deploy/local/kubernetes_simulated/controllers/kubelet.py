@@ -1,7 +1,7 @@
 """The kubelet of every node: pods start, complete or go on running, and end when they are deleted.
 
 A pod's label `stand.evaluation-cancel/pod` says how it behaves: `runs` (or no label), `completes`, `fails`, `stuck`
-(hangs in Terminating until somebody deletes it with a grace of 0) or `pending` (never starts). Its annotation
+(hangs in Terminating until it is deleted with a grace period of 0) or `pending` (never starts). Its annotation
 `stand.evaluation-cancel/ends-after` says how many seconds it takes to end after its deletion. A pod that names no
 node of the cluster belongs to no kubelet and stays Pending, for there is no scheduler.
 """
