@@ -102,6 +102,7 @@ async def _connect_clusters(
             call_timeout=settings.call_timeout,
             calls_in_flight=settings.calls_in_flight,
             disable_strict_ssl_verification=cluster.disable_strict_ssl_verification,
+            evaluation_label=settings.evaluation_label,
         )
         connected[name] = await kubernetes_connection.connect(access)
         stack.push_async_callback(connected[name].close)

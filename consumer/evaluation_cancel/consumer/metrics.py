@@ -30,7 +30,7 @@ class Metrics:
         )
         self._attempts = Counter(
             f"{prefix}_teardown_attempts_total",
-            "Attempts to take a Job down, by cluster, outcome and error code.",
+            "Attempts to take a Job down, by cluster, outcome and code: of an error, or why a stop is presumed.",
             ["cluster", "outcome", "code"],
             registry=self.registry,
         )
@@ -71,6 +71,8 @@ class Metrics:
 
     def attempted(self, cluster: str | None, outcome: Outcome, seconds: float) -> None:
         code = outcome.code if isinstance(outcome, Retry | Failed) else ""
+        if isinstance(outcome, Gone) and outcome.evidence.doubts:
+            code = outcome.evidence.doubts[0]
         name = "gone" if isinstance(outcome, Gone) else type(outcome).__name__.lower()
         counter, duration = self._of_attempts(cluster or "", name, code)
         counter.inc()

@@ -14,6 +14,7 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
 from evaluation_cancel.schemas.kafka_settings import KafkaSettings
 
@@ -77,6 +78,15 @@ class ConsumerSettings(KafkaSettings):
     """Seconds of refusals by the API server (RBAC) before a cancellation fails, if nothing was deleted for it."""
     controller_uid_label: str = "batch.kubernetes.io/controller-uid"
     """Label of a Job's pods with the Job's uid. `controller-uid` before Kubernetes 1.27."""
+
+    evaluation_label: str = Field(default=EVALUATION_LABEL, pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]{0,315}[A-Za-z0-9]$")
+    """Label of an evaluation's Jobs and pods, with the evaluation's id. Your orchestrator sets it."""
+    presume_stopped_after: float = Field(default=30.0, ge=0, le=3600)
+    """Seconds to wait for proof that processes ended once all objects are gone. Longer than usual grace periods."""
+    insist_on_proof: bool = False
+    """Keep a cancellation open without that proof, until an operator resolves it."""
+    delete_labelled_pods: bool = False
+    """Delete pods with the label that no Job's deletion takes along. Needs the right to delete pods."""
 
     cleanup_enabled: bool = True
     """Run the cleanup loop. Without it, requested cleanups wait for another process that runs it."""

@@ -32,9 +32,9 @@ from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.settings import Loop as LoopName
 from evaluation_cancel.consumer.sql import commands
 from evaluation_cancel.consumer.sql.database import Database
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
 from evaluation_cancel.consumer.teardown.ports import TeardownLimits
+from evaluation_cancel.consumer.teardown.rules import TeardownRules
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 
 
@@ -173,6 +173,10 @@ def _teardown_rules(settings: ConsumerSettings) -> TeardownRules:
         job_create_grace=settings.job_create_grace,
         refusal_patience=settings.refusal_patience,
         controller_uid_label=settings.controller_uid_label,
+        evaluation_label=settings.evaluation_label,
+        presume_stopped_after=settings.presume_stopped_after,
+        insist_on_proof=settings.insist_on_proof,
+        delete_labelled_pods=settings.delete_labelled_pods,
     )
 
 
@@ -230,6 +234,7 @@ def _watches(
             on_change=teardown.on_change,
             on_connected=partial(teardown.on_reachable, name),
             namespaces=settings.clusters[name].namespaces,
+            label=settings.evaluation_label,
         )
         loops.append((f"watch:{name}", UntilStopped(watch)))
     return loops

@@ -14,7 +14,7 @@ from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 
 from deploy.local.kubernetes.admin import administrator
 from deploy.local.stand.system import BUCKET, System
-from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 
 Row = Any
 """A row of the driver's: a mapping in all that is needed of it."""

@@ -19,7 +19,7 @@ from kubernetes_asyncio.client import BatchV1Api, CoreV1Api
 
 from deploy.local.play.places import Places
 from deploy.local.stand.system import BUCKET, CLUSTER
-from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 
 ENDS_AFTER = "stand.evaluation-cancel/ends-after"
 IMAGE = "busybox:1.37"

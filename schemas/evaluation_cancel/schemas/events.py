@@ -23,21 +23,39 @@ class Actor(Message):
     id: Identifier
 
 
+class ContainerEnded(Message):
+    """One container that was seen terminated."""
+
+    name: Identifier
+    exit_code: int
+    reason: Identifier | None = None
+
+
 class PodEnded(Message):
-    """One pod of the Job, and when it was seen to be gone."""
+    """One pod of the evaluation, when its object was seen to be gone, and what is known of its processes."""
 
     name: Identifier
     gone_at: Moment
+    node: Identifier | None = None
+    stopped: bool | None = None
+    """True: all its containers were seen terminated, or it was on no node. False: `doubt` says why not."""
+    doubt: Code | None = None
+    containers: Annotated[tuple[ContainerEnded, ...], Field(max_length=MAX_LIST)] = ()
 
 
 class Evidence(Message):
-    """What proves that nothing of the evaluation runs any more."""
+    """What was seen of the end: whether processes were seen to end, or only their objects to vanish."""
 
     job: Identifier
     """The Job's uid, or `never seen`, or `not created`."""
     job_finished: Literal["succeeded", "failed"] | None = None
     pods: Annotated[tuple[PodEnded, ...], Field(max_length=MAX_LIST)] = ()
     pod_count: Count = 0
+    stop_proven: bool | None = None
+    """True: no process of the evaluation can run. False: presumed, see `doubts`. Null in events of older versions."""
+    doubts: Annotated[tuple[Code, ...], Field(max_length=MAX_LIST)] = ()
+    managed_by: Identifier | None = None
+    """The controller that ran the Job elsewhere (`spec.managedBy`)."""
     resolved_by: Actor | None = None
     resolve_reason: Text | None = None
 
@@ -61,7 +79,7 @@ class EvaluationCancelAccepted(AcceptedCancellation):
 
 
 class EvaluationCancelled(AcceptedCancellation):
-    """The Job is gone and no pod of it is left."""
+    """No Job and no pod of the evaluation is left; `evidence.stop_proven` says if its processes were seen to end."""
 
     command_ids: CommandIds = ()
     command_count: Count = 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome
+from evaluation_cancel.consumer.domain.cancellations import ClaimedCancellation, Outcome, PodGone
 from evaluation_cancel.consumer.kubernetes.port import Pod
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules, attempt
+from evaluation_cancel.consumer.teardown.attempt import attempt
+from evaluation_cancel.consumer.teardown.rules import TeardownRules
 from tests.support.fakes.jobs import MemoryJobs
 
 EVALUATION = UUID("0197c0de-0000-7000-8000-000000000001")
@@ -51,6 +54,34 @@ class Intents:
         return self.held
 
 
-async def attempted(claimed: ClaimedCancellation, jobs: MemoryJobs, *, held: bool = True, **seen: Any) -> Outcome:
-    """Run one attempt at the time `NOW`."""
-    return await attempt(claimed, jobs, Intents(jobs, held=held), rules=RULES, now=lambda: NOW, **seen)
+@dataclass(kw_only=True)
+class Seen:
+    """What the watch saw. By default it has been there since before the cancellation, and saw no pod."""
+
+    covered_since: datetime | None = NOW - timedelta(days=1)
+    pods: Sequence[PodGone] = ()
+    jobs: Collection[str] = ()
+    labels: Collection[str] = ()
+
+    def pods_of(self, evaluation_id: UUID) -> Sequence[PodGone]:
+        return self.pods if evaluation_id == EVALUATION else ()
+
+    def jobs_of(self, evaluation_id: UUID) -> Collection[str]:
+        return self.jobs if evaluation_id == EVALUATION else ()
+
+    def labels_of(self, evaluation_id: UUID) -> Collection[str]:
+        return self.labels if evaluation_id == EVALUATION else ()
+
+
+async def attempted(
+    claimed: ClaimedCancellation,
+    jobs: MemoryJobs,
+    *,
+    held: bool = True,
+    seen: Seen | None = None,
+    rules: TeardownRules = RULES,
+    now: datetime = NOW,
+) -> Outcome:
+    """Run one attempt at the time `now`."""
+    intents = Intents(jobs, held=held)
+    return await attempt(claimed, jobs, intents, rules=rules, now=lambda: now, watched=seen or Seen())

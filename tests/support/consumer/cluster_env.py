@@ -12,22 +12,25 @@ from uuid import UUID, uuid4
 
 from deploy.local.kubernetes_simulated import Simulator
 from evaluation_cancel.consumer.domain.cancellations import Failed, Gone
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
-from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, Jobs
+from evaluation_cancel.consumer.kubernetes.port import Jobs
 from evaluation_cancel.consumer.kubernetes.watch import ClusterWatch
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
 from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
+from evaluation_cancel.consumer.teardown.rules import TeardownRules
 from tests.support.fakes.cancellations import MemoryCancellations, Stored
 from tests.support.kubernetes.raw import Raw
 from tests.support.waiting import until
 
 CLUSTER = "local"
 LIMITS = TeardownLimits(poll=0.05, lease=timedelta(seconds=60))
-SLOW_POLLS = TeardownRules(min_poll_interval=3600.0, max_poll_interval=3600.0)
+SLOW_POLLS = TeardownRules(min_poll_interval=3600.0, max_poll_interval=3600.0, presume_stopped_after=1.0)
 """Polls so rarely that only the watch can end a wait."""
-QUICK = TeardownRules(min_poll_interval=0.1, max_poll_interval=0.2, backoff_base=0.05, backoff_cap=0.5)
+QUICK = TeardownRules(
+    min_poll_interval=0.1, max_poll_interval=0.2, backoff_base=0.05, backoff_cap=0.5, presume_stopped_after=1.0
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,14 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from evaluation_cancel.consumer.kubernetes.port import Job, Jobs
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
 from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
+from evaluation_cancel.consumer.teardown.rules import TeardownRules
 from tests.support.fakes.cancellations import Stored
 from tests.support.fakes.jobs import MemoryJobs, job
 
 LIMITS = TeardownLimits(poll=0.02, calls_in_flight=4)
-RULES = TeardownRules(min_poll_interval=3600, max_poll_interval=3600, backoff_base=3600, backoff_cap=3600)
+RULES = TeardownRules(
+    min_poll_interval=3600, max_poll_interval=3600, backoff_base=3600, backoff_cap=3600, presume_stopped_after=0
+)
+"""There is no watch here, so every end is presumed, at once."""
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -33,9 +33,15 @@ class MemoryJobs:
         self._called("get", name)
         return self.jobs.get(name)
 
-    async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:  # noqa: ARG002
+    async def find(
+        self,
+        namespace: str,  # noqa: ARG002
+        evaluation_id: UUID,
+        seen: Collection[str] = (),
+    ) -> list[Job]:
         self._called("find", str(evaluation_id))
-        return [job for job in self.jobs.values() if job.evaluation_id == str(evaluation_id)]
+        usual = {str(evaluation_id), str(evaluation_id).upper(), evaluation_id.hex, evaluation_id.hex.upper()}
+        return [job for job in self.jobs.values() if job.evaluation_id in usual | set(seen)]
 
     async def delete(self, namespace: str, name: str, uid: str) -> bool:  # noqa: ARG002
         self._called("delete", name, uid)
@@ -52,6 +58,9 @@ class MemoryJobs:
     async def pods(self, namespace: str, selector: str) -> list[Pod]:  # noqa: ARG002
         self._called("pods", selector)
         return list(self.by_selector.get(selector, ()))
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:  # noqa: ARG002
+        self._called("delete_pod", name, uid)
 
     def _called(self, verb: str, *arguments: str) -> None:
         self.calls.append((verb, *arguments))

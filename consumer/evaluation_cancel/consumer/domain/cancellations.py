@@ -19,14 +19,34 @@ NOT_CREATED = "not created"
 """Evidence for an evaluation that was cancelled before its Job could be created."""
 
 
+Doubt = Literal["grace_zero", "forced", "node_gone", "not_seen", "not_watched", "managed_elsewhere", "resolved_by_hand"]
+"""Why an end is presumed and not proven. `docs/states.md` explains each."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerEnd:
+    """A container that was seen terminated."""
+
+    name: str
+    exit_code: int
+    reason: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodGone:
-    """A pod of the Job as this service saw it; `gone_at` is None while it is still there."""
+    """A pod of the evaluation as this service saw it; `gone_at` is None while it is still there."""
 
     name: str
     uid: str
     first_seen_at: datetime
     gone_at: datetime | None = None
+    node: str | None = None
+    containers: tuple[ContainerEnd, ...] = ()
+    """Those that were seen terminated, at most 20."""
+    stopped: bool = False
+    """No process of the pod can run: every container was seen terminated, or the pod was on no node."""
+    doubt: Doubt | None = None
+    """Why `stopped` is False, if the pod vanished as it was last seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +64,20 @@ class TeardownEvidence:
     manual_selector: bool | None = None
     """The Job has a pod selector of its own, so its pods are found by their owner only; None until the Job was seen.
     Not published."""
+    other_jobs: tuple[str, ...] = ()
+    """Uids of further Jobs with the evaluation's label, at most 20."""
+    pods_labelled: bool | None = None
+    """Every Job seen gives its pods the evaluation's label; None until a Job was seen. Not published."""
+    pods_known: bool = False
+    """The watch saw all pods that its Jobs had when an attempt saw them alive. Not published."""
+    managed_by: str | None = None
+    """The controller in `spec.managedBy` that runs the Job elsewhere."""
+    objects_gone_at: datetime | None = None
+    """When an attempt first found no Job and no pod left. Not published."""
+    stop_proven: bool | None = None
+    """True: no process of the evaluation can run. False: presumed, see `doubts`. None until the end."""
+    doubts: tuple[Doubt, ...] = ()
+    """Each reason once."""
     resolved_by: str | None = None
     """The operator who ended the cancellation by hand, without proof."""
     resolve_reason: str | None = None
@@ -83,7 +117,7 @@ class ClaimedCancellation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gone:
-    """Proven: the Job is gone and no pod of its uid is left."""
+    """No Job and no pod of the evaluation is left. The evidence says whether the end of its processes is proven."""
 
     evidence: TeardownEvidence
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+EVALUATION_LABEL = "evaluations.vijil.ai/evaluation-id"
+"""Label of every Job of an evaluation and of its pod template. The value is the evaluation's id."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedEvaluation:

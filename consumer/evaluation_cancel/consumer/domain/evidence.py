@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import orjson
 from pydantic import TypeAdapter
 
-from evaluation_cancel.consumer.domain.cancellations import TeardownEvidence
+from evaluation_cancel.consumer.domain.cancellations import PodGone, TeardownEvidence
 from evaluation_cancel.consumer.domain.errors import scrub
-from evaluation_cancel.schemas.events import Actor, Evidence, PodEnded
+from evaluation_cancel.schemas.events import Actor, ContainerEnded, Evidence, PodEnded
 from evaluation_cancel.schemas.fields import MAX_IDENTIFIER_BYTES
 
 MAX_LISTED: Final = 100
@@ -28,14 +29,31 @@ def load_evidence(stored: str | None) -> TeardownEvidence:
 
 def published_evidence(evidence: TeardownEvidence) -> Evidence:
     """The evidence for an event: at most a hundred pods that are gone, and the number of all pods."""
-    pods = [PodEnded(name=p.name, gone_at=p.gone_at) for p in evidence.pods if p.gone_at is not None]
+    pods = [_pod_ended(pod, pod.gone_at) for pod in evidence.pods if pod.gone_at is not None]
     return Evidence(
         job=_identifier(evidence.job) or "unknown",
         job_finished=evidence.job_finished,
         pods=tuple(pods[:MAX_LISTED]),
         pod_count=max(evidence.pod_count, len(evidence.pods)),
+        stop_proven=evidence.stop_proven,
+        doubts=evidence.doubts,
+        managed_by=_identifier(evidence.managed_by) or None,
         resolved_by=None if evidence.resolved_by is None else Actor(kind="user", id=evidence.resolved_by),
         resolve_reason=evidence.resolve_reason,
+    )
+
+
+def _pod_ended(pod: PodGone, gone_at: datetime) -> PodEnded:
+    return PodEnded(
+        name=pod.name,
+        gone_at=gone_at,
+        node=pod.node,
+        stopped=pod.stopped or (None if pod.doubt is None else False),
+        doubt=pod.doubt,
+        containers=tuple(
+            ContainerEnded(name=each.name, exit_code=each.exit_code, reason=_identifier(each.reason) or None)
+            for each in pod.containers
+        ),
     )
 
 

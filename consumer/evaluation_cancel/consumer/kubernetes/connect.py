@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.client import KubernetesCalls
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
 
@@ -41,6 +42,7 @@ class ClusterAccess:
     calls_in_flight: int = 32
     disable_strict_ssl_verification: bool = False
     """Accept certificate authorities without the extensions that Python 3.13 demands, such as those of old EKS."""
+    evaluation_label: str = EVALUATION_LABEL
 
 
 async def connect(access: ClusterAccess) -> KubernetesJobs:
@@ -65,7 +67,7 @@ async def connect(access: ClusterAccess) -> KubernetesJobs:
         connect_timeout=access.connect_timeout,
         renew=renew,
     )
-    return KubernetesJobs(calls, access.namespaces)
+    return KubernetesJobs(calls, access.namespaces, label=access.evaluation_label)
 
 
 async def _load(access: ClusterAccess, configuration: Configuration) -> Callable[[], Awaitable[None]] | None:

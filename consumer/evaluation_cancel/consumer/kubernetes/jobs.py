@@ -7,21 +7,26 @@ are in its body, because the server prefers the body to the query.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from evaluation_cancel.consumer.domain.cancellations import JobFinished
 from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.client import METADATA_ONLY, Answer, ExpiredError, KubernetesCalls
-from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, Job, Pod, of_evaluation
+from evaluation_cancel.consumer.kubernetes.pod_state import parse_pod
+from evaluation_cancel.consumer.kubernetes.port import Job, Pod, of_evaluation
 
 JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
 JOB = JOBS + "/{name}"
 ALL_JOBS = "/apis/batch/v1/jobs"
 PODS = "/api/v1/namespaces/{namespace}/pods"
+POD = PODS + "/{name}"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+OWN_CONTROLLER = "kubernetes.io/job-controller"
+"""`spec.managedBy` of a Job that the cluster's own controller runs; the field may also be absent."""
 _PAGE = "500"
 _RESTARTS = 3
 _FINISHED: dict[str, JobFinished] = {"Complete": "succeeded", "Failed": "failed"}
@@ -30,10 +35,13 @@ _FINISHED: dict[str, JobFinished] = {"Complete": "succeeded", "Failed": "failed"
 class KubernetesJobs:
     """The Jobs and pods of one cluster. Implements `Jobs`, where the methods are documented."""
 
-    def __init__(self, calls: KubernetesCalls, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, calls: KubernetesCalls, namespaces: Sequence[str] = (), *, label: str = EVALUATION_LABEL
+    ) -> None:
         """Without `namespaces`, `labelled` reads all namespaces, which needs rights in all."""
         self.calls = calls
         self._namespaces = namespaces
+        self._label = label
 
     async def get(self, namespace: str, name: str) -> Job | None:
         answer = await self.calls.call("GET", JOB, names=_names(namespace, name))
@@ -43,20 +51,20 @@ class KubernetesJobs:
         found = answer.json()
         if found.get("kind") != "Job":
             raise TemporaryError("not_kubernetes", f"expected a Job, received kind {found.get('kind')}")
-        return parse_job(found)
+        return parse_job(found, self._label)
 
-    async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:
-        items = await self._list(JOBS, namespace, of_evaluation(evaluation_id), accept="application/json")
-        return [parse_job(item) for item in items]
+    async def find(self, namespace: str, evaluation_id: UUID, seen: Collection[str] = ()) -> list[Job]:
+        selector = of_evaluation(evaluation_id, seen, label=self._label)
+        items = await self._list(JOBS, namespace, selector, accept="application/json")
+        return [parse_job(item, self._label) for item in items]
 
     async def labelled(self) -> list[Job]:
         """List all Jobs with the label of an evaluation, in the chosen namespaces, without specs and status."""
         spaces = self._namespaces or ("",)
         pages = [
-            await self._list(JOBS if space else ALL_JOBS, space, EVALUATION_LABEL, accept=METADATA_ONLY)
-            for space in spaces
+            await self._list(JOBS if space else ALL_JOBS, space, self._label, accept=METADATA_ONLY) for space in spaces
         ]
-        return [parse_job(item) for page in pages for item in page]
+        return [parse_job(item, self._label) for page in pages for item in page]
 
     async def delete(self, namespace: str, name: str, uid: str) -> bool:
         answer = await self.calls.call(
@@ -78,8 +86,13 @@ class KubernetesJobs:
         return True
 
     async def pods(self, namespace: str, selector: str) -> list[Pod]:
-        items = await self._list(PODS, namespace, selector, accept=METADATA_ONLY)
-        return [parse_pod(item) for item in items]
+        items = await self._list(PODS, namespace, selector, accept="application/json")
+        return [parse_pod(item, self._label) for item in items]
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        # 404: gone meanwhile. 409: another pod under this name, so this one is gone.
+        await self.calls.call("DELETE", POD, names=_names(namespace, name), body=body)
 
     async def close(self) -> None:
         await self.calls.close()
@@ -147,29 +160,31 @@ def _must_name_the_job(answer: Answer, name: str) -> None:
         raise TemporaryError("not_kubernetes", answer.message())
 
 
-def parse_job(item: dict[str, Any]) -> Job:
+def parse_job(item: dict[str, Any], label: str = EVALUATION_LABEL) -> Job:
     """Keep the few fields that matter of an object that can be a megabyte."""
     metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
     requested = metadata.get("deletionTimestamp")
+    evaluation_id = (metadata.get("labels") or {}).get(label)
     return Job(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
-        evaluation_id=(metadata.get("labels") or {}).get(EVALUATION_LABEL),
+        evaluation_id=evaluation_id,
         finished=next(_finished(status), None),
         owned_by=_owner(metadata),
         suspended=bool(spec.get("suspend")),
         manual_selector=bool(spec.get("manualSelector")),
         deletion_requested_at=datetime.fromisoformat(requested) if requested else None,
         finalizers=tuple(metadata.get("finalizers") or ()),
+        labels_pods=_pod_label(spec, label) == evaluation_id is not None,
+        managed_by=None if spec.get("managedBy") == OWN_CONTROLLER else spec.get("managedBy"),
     )
 
 
-def parse_pod(item: dict[str, Any]) -> Pod:
-    """Needs the metadata only."""
-    metadata = item["metadata"]
-    owners = (o["uid"] for o in metadata.get("ownerReferences") or () if o.get("controller"))
-    return Pod(name=metadata["name"], uid=metadata["uid"], owner_uid=next(owners, None))
+def _pod_label(spec: dict[str, Any], label: str) -> str | None:
+    metadata = (spec.get("template") or {}).get("metadata") or {}
+    text = (metadata.get("labels") or {}).get(label)
+    return None if text is None else str(text)
 
 
 def _finished(status: dict[str, Any]) -> Iterator[JobFinished]:

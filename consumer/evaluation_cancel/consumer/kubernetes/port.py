@@ -1,20 +1,19 @@
-"""What the teardown needs of Kubernetes: four calls, and a few facts about Jobs and pods.
+"""What the teardown needs of Kubernetes: five calls, and a few facts about Jobs and pods.
 
 The rules on what the facts prove are in `teardown/attempt.py`; `jobs.py` implements the calls on an API server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import JobFinished
+from evaluation_cancel.consumer.domain.cancellations import ContainerEnd, Doubt, JobFinished
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 
-EVALUATION_LABEL = "evaluations.vijil.ai/evaluation-id"
-"""Label of every Job of an evaluation and of its pod template. The value is the evaluation's id."""
 CONTROLLER_UID_LABEL = "batch.kubernetes.io/controller-uid"
 """Label that the Job controller sets on its pods. Before Kubernetes 1.27 it is `controller-uid`."""
 ANY_POD = ""
@@ -38,6 +37,10 @@ class Job:
     """Its pods need not carry the label of `pods_of_job`."""
     deletion_requested_at: datetime | None = None
     finalizers: tuple[str, ...] = ()
+    labels_pods: bool = True
+    """Its pod template carries the label of the same evaluation."""
+    managed_by: str | None = None
+    """The controller outside this cluster's own that runs it (`spec.managedBy`): its pods may be in another cluster."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +49,20 @@ class Pod:
 
     name: str
     uid: str
+    evaluation_id: str | None = None
+    """The label's text, which may not be a UUID. None: no label."""
+    owner: str | None = None
+    """`Kind/name` of its controller."""
     owner_uid: str | None = None
-    """The uid of its controller, which is the Job."""
+    node: str | None = None
+    terminating: bool = False
+    """Its deletion was requested."""
+    containers: tuple[ContainerEnd, ...] = ()
+    """Those that the kubelet reported as terminated."""
+    stopped: bool = False
+    """No process of it can run: every container was reported as terminated, or it is on no node."""
+    doubt: Doubt | None = None
+    """Why its processes may go on if it vanishes in this state; None if `stopped`."""
 
 
 def pods_of_job(uid: str, label: str = CONTROLLER_UID_LABEL) -> str:
@@ -55,9 +70,21 @@ def pods_of_job(uid: str, label: str = CONTROLLER_UID_LABEL) -> str:
     return f"{label}={uid}"
 
 
-def of_evaluation(evaluation_id: UUID) -> str:
-    """The label selector of an evaluation's Jobs and pods."""
-    return f"{EVALUATION_LABEL}={evaluation_id}"
+def of_evaluation(evaluation_id: UUID, seen: Collection[str] = (), *, label: str = EVALUATION_LABEL) -> str:
+    """The label selector of an evaluation's Jobs and pods.
+
+    A selector compares texts, so it names the usual spellings of the UUID and those that were `seen` on its objects.
+    """
+    usual = (str(evaluation_id), str(evaluation_id).upper(), evaluation_id.hex, evaluation_id.hex.upper())
+    return f"{label} in ({','.join(dict.fromkeys((*usual, *sorted(seen))))})"
+
+
+def evaluation_of(text: str | None) -> UUID | None:
+    """The evaluation that a label's text names, in any spelling of its UUID. None: no label, or no UUID."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
 
 
 class Jobs(Protocol):
@@ -69,14 +96,17 @@ class Jobs(Protocol):
     async def get(self, namespace: str, name: str) -> Job | None:
         """Read the Job's current state. None: no Job has this name."""
 
-    async def find(self, namespace: str, evaluation_id: UUID) -> list[Job]:
-        """Read the current state of all Jobs with the evaluation's label."""
+    async def find(self, namespace: str, evaluation_id: UUID, seen: Collection[str] = ()) -> list[Job]:
+        """Read the current state of all Jobs with the evaluation's label, in the usual spellings and those `seen`."""
 
     async def delete(self, namespace: str, name: str, uid: str) -> bool:
         """Request the deletion of the Job with this uid, its pods first. False: that Job is gone already."""
 
     async def pods(self, namespace: str, selector: str) -> list[Pod]:
         """Read all pods that match, from the current state and not from a cache."""
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        """Request the deletion of the pod with this uid, with the grace period of its spec."""
 
 
 Change = Literal["appeared", "ended"]

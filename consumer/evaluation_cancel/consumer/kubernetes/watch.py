@@ -1,16 +1,18 @@
 """One list and watch of the labelled Jobs of a cluster and one of their pods, to learn at once when something ended.
 
-It only wakes the teardown, which asks the API server again. Losing it makes cancellations slower, never wrong, so every
-fault here ends in a pause and a new list. Only names, labels and owners are asked for, so that even a cluster with
-many running evaluations costs little. What it saw is kept in `watch_cache.py`.
+It wakes the teardown, which asks the API server again, and it is the witness of how each pod's containers ended. Losing
+it makes cancellations slower and their end presumed instead of proven, so every fault here ends in a pause and, unless
+only the connection was lost, a new list. Of Jobs it asks for the metadata only. `watch_cache.py` keeps what it saw.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,6 +21,7 @@ import orjson
 import structlog
 
 from evaluation_cancel.consumer.domain.errors import CancellationError, TemporaryError
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.client import (
     METADATA_ONLY,
     WATCH_METADATA_ONLY,
@@ -29,12 +32,15 @@ from evaluation_cancel.consumer.kubernetes.client import (
     refused,
 )
 from evaluation_cancel.consumer.kubernetes.jobs import list_page
-from evaluation_cancel.consumer.kubernetes.port import EVALUATION_LABEL, OnChange
+from evaluation_cancel.consumer.kubernetes.pod_state import parse_pod
+from evaluation_cancel.consumer.kubernetes.port import OnChange, evaluation_of
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.runtime.backoff import jittered_delay
 from evaluation_cancel.consumer.runtime.loop import Loop
 
-_UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
+_PAGE = "500"
+_LASTED = 5.0
+"""Seconds after which a stream counts as good, so that the next fault is the first again."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _SLACK = 15.0
@@ -47,10 +53,8 @@ class _Feed:
 
     kind: Literal["jobs", "pods"]
     path: str
-    known: set[str] = field(default_factory=set)
-    """Uids alive when last heard of; what a new list no longer has was deleted unseen."""
-    owners: dict[str, str] = field(default_factory=dict)
-    """Of a pod, its Job's uid."""
+    known: dict[str, UUID] = field(default_factory=dict)
+    """The evaluation of each uid that was there when last heard of; what a new list lacks was deleted unseen."""
     version: str = ""
     connected: bool = False
 
@@ -68,6 +72,8 @@ class ClusterWatch:
         on_connected: Callable[[], None] = lambda: None,
         namespaces: Sequence[str] = (),
         renew_every: float = 60.0,
+        label: str = EVALUATION_LABEL,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`on_connected` tells that the API server answers again; no `namespaces` means all, if rights allow."""
         self._calls = calls
@@ -76,11 +82,16 @@ class ClusterWatch:
         self._on_change = on_change
         self._on_connected = on_connected
         self._renew_every = renew_every
+        self._label = label
+        self._now = now
         spaces = [f"namespaces/{name}/" for name in namespaces] or [""]
         self._feeds = [
             *(_Feed(kind="jobs", path=f"/apis/batch/v1/{space}jobs") for space in spaces),
             *(_Feed(kind="pods", path=f"/api/v1/{space}pods") for space in spaces),
         ]
+        for feed in self._feeds:
+            if feed.kind == "pods":
+                watch_cache.covers(feed.path, None)
 
     @property
     def connected(self) -> bool:
@@ -93,26 +104,28 @@ class ClusterWatch:
                 group.create_task(self._follow(feed))
 
     async def _follow(self, feed: _Feed) -> None:
-        """List, watch, and again; an expired version lists anew at once, every other fault after a pause."""
+        """List, watch, and again. Whatever ends a stream early is followed by a pause that grows."""
         faults = 0
         while True:
+            began = time.monotonic()
             try:
                 if not feed.version:
                     await self._list(feed)
                 async for event in self._events(feed):
-                    faults = 0
                     self._apply(feed, event)
-            except ExpiredError:
-                feed.version = ""
+                ended: Exception | None = None
             except Exception as error:  # noqa: BLE001  # whatever it is, the slow poll goes on meanwhile
-                feed.connected = False
-                faults += 1
-                self._tell(feed, error, faults)
-                if not isinstance(error, TemporaryError):
+                ended = error
+                if not isinstance(error, ExpiredError):
+                    feed.connected = False
+                if not _keeps_version(error):
                     feed.version = ""
+            lasted = time.monotonic() - began >= min(_LASTED, self._renew_every / 2)
+            faults = 0 if lasted and ended is None else 1 if lasted else faults + 1
+            if ended is not None:
+                self._tell(feed, ended, faults)
+            if faults:
                 await asyncio.sleep(jittered_delay(faults, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE, least_share=0.5))
-            else:
-                faults = 0
 
     def _tell(self, feed: _Feed, error: Exception, faults: int) -> None:
         code = error.code if isinstance(error, CancellationError) else type(error).__name__
@@ -131,20 +144,25 @@ class ClusterWatch:
         """All that is there now; what was known and is not there any more ended meanwhile."""
         found: set[str] = set()
         proceed = ""
+        began = self._now()
         while True:
-            query = [("labelSelector", EVALUATION_LABEL), ("limit", "500")]
+            query = [("labelSelector", self._label), ("limit", _PAGE)]
             if proceed:
                 query.append(("continue", proceed))
-            page = list_page(await self._calls.call("GET", feed.path, query=query, accept=METADATA_ONLY))
+            accept = METADATA_ONLY if feed.kind == "jobs" else "application/json"
+            page = list_page(await self._calls.call("GET", feed.path, query=query, accept=accept))
             for item in page["items"] or ():
                 found.add(item["metadata"]["uid"])
-                self._seen(feed, item["metadata"])
+                self._seen(feed, item)
             proceed = page["metadata"].get("continue") or ""
             if not proceed:
                 break
-        for uid in feed.known - found:
-            self._gone(feed, uid)
+        for uid in feed.known.keys() - found:
+            self._gone(feed, uid, None)
         feed.version = page["metadata"]["resourceVersion"]
+        if feed.kind == "pods":
+            # Pods that came and went before this list were not seen.
+            self._watch_cache.covers(feed.path, began)
         self._connected(feed)
 
     def _connected(self, feed: _Feed) -> None:
@@ -158,7 +176,7 @@ class ClusterWatch:
         A short life is what finds a dead link: nothing at all may be said in it, bookmarks included.
         """
         query = [
-            ("labelSelector", EVALUATION_LABEL),
+            ("labelSelector", self._label),
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
             ("resourceVersion", feed.version),
@@ -167,7 +185,11 @@ class ClusterWatch:
         patience = aiohttp.ClientTimeout(sock_connect=5, sock_read=self._renew_every + _SLACK)
         try:
             response = await self._calls.open(
-                "GET", feed.path, query=query, accept=WATCH_METADATA_ONLY, timeout=patience
+                "GET",
+                feed.path,
+                query=query,
+                accept=WATCH_METADATA_ONLY if feed.kind == "jobs" else "application/json",
+                timeout=patience,
             )
             async with response:
                 if response.status != 200:  # noqa: PLR2004
@@ -188,50 +210,40 @@ class ClusterWatch:
             raise TemporaryError("watch_error", str(item.get("message", "")))
         feed.version = item["metadata"]["resourceVersion"]
         if event["type"] == "DELETED":
-            self._gone(feed, item["metadata"]["uid"])
+            self._gone(feed, item["metadata"]["uid"], item)
         elif event["type"] in {"ADDED", "MODIFIED"}:
-            self._seen(feed, item["metadata"])
+            self._seen(feed, item)
 
-    def _seen(self, feed: _Feed, metadata: dict[str, Any]) -> None:
+    def _seen(self, feed: _Feed, item: dict[str, Any]) -> None:
+        metadata = item["metadata"]
         uid = metadata["uid"]
-        evaluation_id = _evaluation_of(metadata)
-        if evaluation_id is None or uid in feed.known:
+        label = str((metadata.get("labels") or {}).get(self._label, ""))
+        evaluation_id = evaluation_of(label)
+        if evaluation_id is None:
             return
-        if feed.kind == "jobs":
-            self._watch_cache.job_seen(uid, evaluation_id)
+        if feed.kind == "pods":
+            self._watch_cache.pod_seen(parse_pod(item, self._label), evaluation_id)
+        elif uid not in feed.known:
+            self._watch_cache.job_seen(uid, evaluation_id, label)
             self._on_change(evaluation_id, "appeared")
-        elif (job_uid := _job_of(metadata)) is not None:
-            feed.owners[uid] = job_uid
-            self._watch_cache.pod_seen(job_uid, uid, metadata["name"], evaluation_id)
-        feed.known.add(uid)
+        feed.known[uid] = evaluation_id
 
-    def _gone(self, feed: _Feed, uid: str) -> None:
-        if uid not in feed.known:
+    def _gone(self, feed: _Feed, uid: str, item: dict[str, Any] | None) -> None:
+        evaluation_id = feed.known.pop(uid, None)
+        if evaluation_id is None:
             return
-        feed.known.discard(uid)
         if feed.kind == "jobs":
-            ended = self._watch_cache.job_gone(uid)
+            ended = self._watch_cache.job_gone(uid, evaluation_id)
         else:
-            owner = feed.owners.pop(uid, None)
-            ended = self._watch_cache.pod_gone(owner, uid) if owner else None
-        if ended is not None:
-            self._on_change(ended, "ended")
+            last = None if item is None else parse_pod(item, self._label)
+            ended = self._watch_cache.pod_gone(uid, evaluation_id, last)
+        if ended:
+            self._on_change(evaluation_id, "ended")
 
 
-def _evaluation_of(metadata: dict[str, Any]) -> UUID | None:
-    try:
-        return UUID((metadata.get("labels") or {}).get(EVALUATION_LABEL, ""))
-    except ValueError:
-        return None
-
-
-def _job_of(metadata: dict[str, Any]) -> str | None:
-    labels = metadata.get("labels") or {}
-    named = next((labels[name] for name in _UID_LABELS if name in labels), None)
-    if named:
-        return str(named)
-    owners = metadata.get("ownerReferences") or ()
-    return next((str(o["uid"]) for o in owners if o.get("controller") and o.get("kind") == "Job"), None)
+def _keeps_version(error: Exception) -> bool:
+    """Only a lost connection leaves no doubt about the version; after anything else the next stream begins anew."""
+    return isinstance(error, TemporaryError) and error.code in {"unreachable", "timeout", "connection_lost"}
 
 
 class UntilStopped(Loop):

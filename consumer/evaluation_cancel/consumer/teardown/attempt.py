@@ -3,15 +3,17 @@
 No SQL and no HTTP: it calls the port of `kubernetes/port.py` and returns an `Outcome`. `loop.py` chooses the rows and
 how many run at once, and writes the outcomes.
 
-Proof of an end: the Job does not exist (or its name has another uid), and a later list shows no pod of its uid. One of
-the two alone proves nothing. An attempt may fail only if it is certain that nothing was deleted: never after an earlier
-attempt recorded its intent (`intent_at`), nor when the answer to a DELETE was lost.
+Every Job and every pod with the evaluation's label is part of it, and the Job of the recorded uid with its pods. The
+end: the recorded Job does not exist (or its name has another uid), a later list shows no Job with the label, and a
+list after that no pod. Whether the processes ended as well is judged in `proof.py`. An attempt may fail only if it is
+certain that nothing was deleted: never after an earlier attempt recorded its intent (`intent_at`), nor when the answer
+to a DELETE was lost.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,50 +24,22 @@ from evaluation_cancel.consumer.domain.cancellations import (
     Failed,
     Gone,
     Outcome,
-    PodGone,
     Retry,
     StillStopping,
-    TeardownEvidence,
 )
 from evaluation_cancel.consumer.domain.errors import CancellationError, Refusal, TemporaryError
-from evaluation_cancel.consumer.kubernetes.port import (
-    ANY_POD,
-    CONTROLLER_UID_LABEL,
-    Job,
-    Jobs,
-    Pod,
-    of_evaluation,
-    pods_of_job,
-)
-from evaluation_cancel.consumer.runtime.backoff import jittered_delay
-from evaluation_cancel.consumer.teardown.pods import with_pods
+from evaluation_cancel.consumer.kubernetes.port import Job, Jobs, Pod, evaluation_of
+from evaluation_cancel.consumer.teardown.findings import Findings, Watched
+from evaluation_cancel.consumer.teardown.rules import TeardownRules, retry_pause
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _NOT_HELD = 1.0
 _POLLS_BEFORE_NAMES = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TeardownRules:
-    """Times in seconds."""
-
-    job_create_grace: float = 600.0
-    """How long after acceptance a Job may still appear whose uid was never recorded."""
-    refusal_patience: float = 300.0
-    """How long refusals must last before a cancellation fails: missing rights may be granted meanwhile."""
-    min_poll_interval: float = 5.0
-    """Until the next poll of a Job that has just begun to stop, unless the watch sees a change before."""
-    max_poll_interval: float = 30.0
-    """Until the next poll of a Job that has been stopping for a minute or more."""
-    backoff_base: float = 1.0
-    backoff_cap: float = 300.0
-    controller_uid_label: str = CONTROLLER_UID_LABEL
-    """`controller-uid` for Kubernetes before 1.27."""
-
+_FIRST_PROOF_PAUSE = 0.5
+_PODS_NAMED = 10
 
 RecordIntent = Callable[[], Awaitable[bool]]
-SeenPods = Callable[[str], Sequence[PodGone]]
 
 
 async def attempt(
@@ -75,12 +49,11 @@ async def attempt(
     *,
     rules: TeardownRules,
     now: Callable[[], datetime],
-    seen_pods: SeenPods = lambda _uid: (),
+    watched: Watched,
 ) -> Outcome:
     """Runs one attempt on a claimed cancellation.
 
-    `record_intent` must return True before anything is deleted; `seen_pods` returns the pods of a Job's uid that the
-    watch saw; `now` is the database's time.
+    `record_intent` must return True before anything is deleted; `now` is the database's time.
     """
     if row.cluster is None:
         return without_cluster(row, rules)
@@ -90,8 +63,7 @@ async def attempt(
         record_intent=record_intent,
         rules=rules,
         now=now,
-        seen_pods=seen_pods,
-        evidence=row.evidence,
+        found=Findings(row=row, jobs=jobs, rules=rules, now=now, watched=watched, evidence=row.evidence),
         deleted=False,
         maybe_deleted=row.intent_at is not None,
     )
@@ -103,7 +75,7 @@ async def attempt(
 def without_cluster(row: ClaimedCancellation, rules: TeardownRules) -> Outcome:
     """The outcome without a cluster's name: a Job cannot exist before the start; later it may run in any cluster."""
     if row.status_before == "created":
-        return Gone(evidence=replace(row.evidence, job=NOT_CREATED))
+        return Gone(evidence=replace(row.evidence, job=NOT_CREATED, stop_proven=True))
     return Retry(
         evidence=row.evidence,
         code="incomplete_job_reference",
@@ -122,12 +94,13 @@ class _Attempt:
     record_intent: RecordIntent
     rules: TeardownRules
     now: Callable[[], datetime]
-    seen_pods: SeenPods
-    evidence: TeardownEvidence
+    found: Findings
     deleted: bool
     """A DELETE was accepted in this attempt."""
     maybe_deleted: bool
     """A DELETE was or may have been performed, now or before."""
+    confirming: bool = False
+    """A list after the end of a Job showed another one in this attempt."""
 
     @property
     def namespace(self) -> str:
@@ -147,57 +120,45 @@ class _Attempt:
             return self.retry(error)
 
     async def known(self) -> Outcome:
-        """For a recorded uid: stops this Job, and no other of the same name."""
+        """For a recorded uid: stops this Job, and every other one with the evaluation's label."""
         uid = self.row.job_uid or ""
-        self.evidence = replace(self.evidence, job=uid)
+        self.found.note_uid(uid)
         job = await self.jobs.get(self.namespace, self.row.job_name or "")
         if job is None or job.uid != uid:
-            return await self.confirm_gone()
-        if job.evaluation_id not in {None, str(self.row.evaluation_id)}:
-            raise Refusal("label_mismatch", f"Job {job.name} is labelled for evaluation {job.evaluation_id}")
-        return await self.stop([job])
+            return await self.confirm_gone(under_name=job)
+        if job.evaluation_id is not None and not self.found.is_ours(job):
+            raise _label_mismatch(job)
+        others = await self.found.find() if self.found.may_have_more_jobs(uid) else []
+        return await self.stop([job, *(other for other in others if other.uid != uid)])
 
     async def unknown(self) -> Outcome:
         """Without a recorded uid: every Job that carries the evaluation's label is its Job, under any name."""
-        found = await self.jobs.find(self.namespace, self.row.evaluation_id)
+        found = await self.found.find()
         if found:
-            self.evidence = replace(self.evidence, job=found[0].uid)
+            if self.found.evidence.job is None:
+                self.found.note_uid(found[0].uid)
             return await self.stop(found)
-        if self.evidence.job is not None:
-            return await self.confirm_gone()
-        return await self.never_seen()
-
-    async def never_seen(self) -> Outcome:
-        """For a Job that no attempt has seen: it may still be created until `job_create_grace` has passed."""
-        age = (self.now() - self.row.accepted_at).total_seconds()
-        if age < self.rules.job_create_grace:
-            return StillStopping(evidence=self.evidence, poll_again_in=self.pause(age), deleted=self.deleted)
-        if self.row.job_name is not None:
-            job = await self.jobs.get(self.namespace, self.row.job_name)
-            if job is not None and job.evaluation_id == str(self.row.evaluation_id):
-                self.evidence = replace(self.evidence, job=job.uid)
-                return await self.stop([job])  # created after the list
-            if job is not None and job.evaluation_id is None:
-                # It may be the evaluation's Job: neither delete nor ignore it.
-                raise Refusal("label_missing", f"Job {job.name} carries no evaluation's label")
-        left = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))
-        if left:
-            return self.still_stopping(left)
-        return Gone(evidence=replace(self.evidence, job=NEVER_SEEN))
+        if self.found.evidence.job is None:
+            # No attempt has seen a Job: it may still be created.
+            age = (self.now() - self.row.accepted_at).total_seconds()
+            if age < self.rules.job_create_grace:
+                return self.wait(self.rules.poll_pause(age))
+        named = await self.jobs.get(self.namespace, self.row.job_name) if self.row.job_name else None
+        return await self.confirm_gone(under_name=named)
 
     async def stop(self, found: Sequence[Job]) -> Outcome:
         """Requests the deletion of existing Jobs, unless that was done before."""
         owned = next((job for job in found if job.owned_by and self.wants_delete(job)), None)
         if owned is not None:
             raise Refusal("owned_by", f"Job {owned.name} would be created again by {owned.owned_by}")
-        self.note(found)
+        self.found.note_jobs(found)
         gone = True
         for job in found:
             if not self.wants_delete(job):
                 gone = False
                 continue
             if not await self.may_write():
-                return self.hand_back()
+                return self.wait(_NOT_HELD)
             accepted = await self.jobs.delete(self.namespace, job.name, job.uid)
             if accepted:
                 gone, self.deleted, self.maybe_deleted = False, True, True
@@ -212,63 +173,86 @@ class _Attempt:
         return self.row.intent_at is None and FOREGROUND not in job.finalizers
 
     async def may_write(self) -> bool:
-        """True if the intent is recorded and the lease lasts longer than the call."""
+        """True if the intent is recorded and the lease lasts longer than the call. If not, the next holder goes on."""
         return await self.record_intent() and time.monotonic() < self.row.deadline
 
-    def note(self, found: Iterable[Job]) -> None:
-        for job in found:
-            finished = job.finished if job.deletion_requested_at is None else None
-            self.evidence = replace(
-                self.evidence,
-                job_finished=self.evidence.job_finished or finished,
-                manual_selector=bool(self.evidence.manual_selector) or job.manual_selector,
-            )
+    async def confirm_gone(self, *, under_name: Job | None = None) -> Outcome:
+        """For a Job that is gone: a list of all Jobs, and after it one of all pods, decide the outcome."""
+        ours = {}
+        if under_name is not None:
+            if self.found.is_ours(under_name):
+                ours[under_name.uid] = under_name
+            else:
+                self.pass_over(under_name)
+        ours |= {job.uid: job for job in await self.found.find()}
+        if ours and self.confirming:
+            return self.still_stopping(())
+        if ours:
+            self.confirming = True
+            if self.found.evidence.job is None:
+                self.found.note_uid(next(iter(ours)))
+            return await self.stop(list(ours.values()))
+        left = await self.found.pods_left()
+        return await self.wait_for(left) if left else self.end()
 
-    async def confirm_gone(self) -> Outcome:
-        """For a Job that is gone: a list of its pods, made after that, decides the outcome."""
-        left = await self.pods_left()
-        if left:
+    def pass_over(self, job: Job) -> None:
+        """Allows a Job under the recorded name only if it is certain that it is not the evaluation's.
+
+        With a recorded uid, another evaluation's label is certainty: names are used again. Raises `Refusal` otherwise.
+        """
+        if job.evaluation_id is None:
+            raise Refusal("label_missing", f"Job {job.name} ({job.uid}) carries no evaluation's label")
+        if self.row.job_uid is None or evaluation_of(job.evaluation_id) is None:
+            raise _label_mismatch(job)
+
+    async def wait_for(self, left: Sequence[Pod]) -> Outcome:
+        """Waits for pods that are on their way out. The others keep the cancellation open, or are deleted."""
+        staying = [pod for pod in left if not pod.terminating]
+        # The garbage collector takes the pods of a deleted Job along, but not at once.
+        collected = all(self.found.is_of_our_jobs(pod) for pod in staying) and self.row.polls < _POLLS_BEFORE_NAMES
+        if not staying or collected:
             return self.still_stopping(left)
-        return Gone(evidence=with_pods(self.evidence, self.sighted(), (), self.now(), ended=True))
+        if not self.rules.delete_labelled_pods:
+            self.found.note_left(left)
+            raise TemporaryError("labelled_pods_left", _described(staying))
+        for pod in staying:
+            if not await self.may_write():
+                return self.wait(_NOT_HELD)
+            self.maybe_deleted = True
+            await self.jobs.delete_pod(self.namespace, pod.name, pod.uid)
+        return self.still_stopping(left)
+
+    def end(self) -> Outcome:
+        """For when nothing is left: the end of all processes is proven, or presumed after a wait."""
+        gone_at = self.found.note_gone()
+        waited = (self.now() - gone_at).total_seconds()
+        evidence = self.found.concluded()
+        if evidence.job is None:
+            evidence = replace(evidence, job=NEVER_SEEN)
+        if not evidence.doubts:
+            return Gone(evidence=evidence)
+        self.found.note_pods(())
+        if waited < self.rules.presume_stopped_after:
+            return self.wait(min(max(_FIRST_PROOF_PAUSE, waited), self.rules.presume_stopped_after - waited))
+        if self.rules.insist_on_proof:
+            why = ", ".join(evidence.doubts)
+            raise TemporaryError("stop_not_proven", f"no Job and no pod is left, but its end was not seen: {why}")
+        return Gone(evidence=evidence)
 
     async def unnamed_pods(self) -> list[Pod]:
         """The pods of a stuck Job, for operators; listed only if the watch has seen none."""
-        if self.row.polls < _POLLS_BEFORE_NAMES or self.evidence.pods or self.sighted():
+        if self.row.polls < _POLLS_BEFORE_NAMES or self.found.evidence.pods:
             return []
-        return await self.pods_left()
-
-    async def pods_left(self) -> list[Pod]:
-        uid = self.evidence.job or ""
-        if self.evidence.manual_selector:
-            everything = await self.jobs.pods(self.namespace, ANY_POD)
-            return [pod for pod in everything if pod.owner_uid == uid]
-        left = await self.jobs.pods(self.namespace, pods_of_job(uid, self.rules.controller_uid_label))
-        if not left and (self.row.job_uid is None or self.evidence.manual_selector is None):
-            # Pods may lack that label in two cases: several Jobs were found by the evaluation's label over time, or
-            # the Job was never seen alive and may have had a selector of its own.
-            labelled = await self.jobs.pods(self.namespace, of_evaluation(self.row.evaluation_id))
-            left = [pod for pod in labelled if self.row.job_uid is None or pod.owner_uid == uid]
-        return left
-
-    def sighted(self) -> Sequence[PodGone]:
-        return self.seen_pods(self.evidence.job) if self.evidence.job else ()
+        return await self.found.pods_left()
 
     def still_stopping(self, left: Sequence[Pod]) -> StillStopping:
+        self.found.note_left(left)
         moment = self.now()
         since = (moment - (self.row.intent_at or moment)).total_seconds()
-        return StillStopping(
-            evidence=with_pods(self.evidence, self.sighted(), left, moment, ended=False),
-            poll_again_in=self.pause(since),
-            deleted=self.deleted,
-        )
+        return self.wait(self.rules.poll_pause(since))
 
-    def pause(self, since: float) -> float:
-        """Seconds until the next poll: the interval grows over the first minute."""
-        return min(self.rules.max_poll_interval, max(self.rules.min_poll_interval, since / 2))
-
-    def hand_back(self) -> StillStopping:
-        """For a claim that no longer holds: the next holder continues."""
-        return StillStopping(evidence=self.evidence, poll_again_in=_NOT_HELD, deleted=self.deleted)
+    def wait(self, seconds: float) -> StillStopping:
+        return StillStopping(evidence=self.found.evidence, poll_again_in=seconds, deleted=self.deleted)
 
     def refused(self, refusal: Refusal) -> Outcome:
         if self.maybe_deleted:
@@ -277,12 +261,12 @@ class _Attempt:
         patient = since is None or (self.now() - since).total_seconds() < self.rules.refusal_patience
         if patient and refusal.code != "owned_by":
             return replace(self.retry(refusal), refused=True)
-        return Failed(evidence=self.evidence, code=refusal.code, detail=refusal.detail)
+        return Failed(evidence=self.found.evidence, code=refusal.code, detail=refusal.detail)
 
     def retry(self, error: CancellationError) -> Retry:
         retry_after = error.retry_after if isinstance(error, TemporaryError) else None
         return Retry(
-            evidence=self.evidence,
+            evidence=self.found.evidence,
             code=error.code,
             detail=error.detail,
             retry_in=retry_pause(self.row.errors, self.rules, retry_after),
@@ -290,9 +274,10 @@ class _Attempt:
         )
 
 
-def retry_pause(errors: int, rules: TeardownRules, retry_after: float | None = None) -> float:
-    """Seconds until the next attempt, never less than the server's `retry_after`."""
-    pause = jittered_delay(errors, base=rules.backoff_base, cap=rules.backoff_cap, least_share=0.05)
-    if retry_after is None:
-        return pause
-    return max(pause, jittered_delay(0, base=1.25 * retry_after, cap=1.25 * retry_after, least_share=0.8))
+def _label_mismatch(job: Job) -> Refusal:
+    return Refusal("label_mismatch", f"Job {job.name} ({job.uid}) is labelled for evaluation {job.evaluation_id!r}")
+
+
+def _described(pods: Sequence[Pod]) -> str:
+    named = [f"{pod.name} (of {pod.owner or 'no owner'}, on {pod.node or 'no node'})" for pod in pods[:_PODS_NAMED]]
+    return f"{len(pods)} pods that no deletion of a Job takes along: {', '.join(named)}"

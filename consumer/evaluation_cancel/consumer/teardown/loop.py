@@ -22,10 +22,11 @@ from evaluation_cancel.consumer.kubernetes.port import Change, Jobs
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.runtime.loop import Loop
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules, attempt, retry_pause, without_cluster
+from evaluation_cancel.consumer.teardown.attempt import attempt, without_cluster
 from evaluation_cancel.consumer.teardown.capacity import ClusterQueue, SlotReservations
 from evaluation_cancel.consumer.teardown.in_flight import InFlight
 from evaluation_cancel.consumer.teardown.ports import CancellationStore, TeardownLimits
+from evaluation_cancel.consumer.teardown.rules import TeardownRules, retry_pause
 
 _ROWS_BETWEEN_YIELDS = 8
 _log = structlog.get_logger(__name__)
@@ -192,7 +193,7 @@ class Teardown(Loop):
                 intent.record,
                 rules=self._rules,
                 now=lambda: self._now() + row.clock_ahead,
-                seen_pods=cluster_queue.watch_cache.pods_of,
+                watched=cluster_queue.watch_cache,
             )
         except Exception as error:  # noqa: BLE001  # a fault of one row must not end the worker
             _log.error("An attempt broke off.", action="attempt_broken", cancellation_id=str(row.id), exc_info=error)

@@ -53,8 +53,11 @@ async def resolve(
             if not locked:
                 raise Refusal("not_found", f"there is no evaluation {evaluation_id}")
             raise Refusal("not_open", f"evaluation {evaluation_id} has no open cancellation")
+        cancelled = resolution.outcome == "cancelled"
         evidence = replace(
             load_evidence(row.evidence),
+            stop_proven=False if cancelled else None,
+            doubts=("resolved_by_hand",) if cancelled else (),
             resolved_by=scrub(resolution.operator, 128),
             resolve_reason=scrub(resolution.reason, 800),
         )

@@ -27,7 +27,7 @@ from evaluation_cancel.consumer.domain.messages import Message
 from evaluation_cancel.consumer.domain.rows import ClaimedRow, EndedCancellation, Ending, PutBack
 from evaluation_cancel.consumer.sql import cancellations, evaluations, outbox
 from evaluation_cancel.consumer.sql.database import Database, Transaction
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules, retry_pause
+from evaluation_cancel.consumer.teardown.rules import TeardownRules, retry_pause
 from evaluation_cancel.schemas.events import Evidence
 
 _LOCKED_PAUSE = timedelta(seconds=1)

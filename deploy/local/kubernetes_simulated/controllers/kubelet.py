@@ -15,6 +15,7 @@ from deploy.local.kubernetes_simulated.objects.resources import NODES, PODS, Obj
 from deploy.local.kubernetes_simulated.objects.store import Change, Store
 
 BEHAVIOUR = "stand.evaluation-cancel/pod"
+_ENDED = ("Succeeded", "Failed")
 ENDS_AFTER = "stand.evaluation-cancel/ends-after"
 
 
@@ -91,6 +92,10 @@ class Kubelet:
 
     def _end(self, uid: str) -> None:
         found = self._store.by_uid(uid)
+        if found is not None and found[1]["status"]["phase"] not in _ENDED:
+            # The report of its containers comes before the pod's object goes, as that of a real kubelet does.
+            self._store.replace(PODS, {**found[1], "status": _status("Failed", found[1])})
+            found = self._store.by_uid(uid)
         if found is not None:
             delete(self._store, PODS, found[1], DeleteOptions(grace=0, uid=uid))
 

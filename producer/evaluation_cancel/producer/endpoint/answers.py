@@ -71,6 +71,8 @@ def answer(asked: Asked, seen: CommandSeen | None, *, slow_answer: int = 202) ->
         return _rejected(seen)
     if seen.phase == "cancelled":
         body = {"status": "cancelled", "evaluation_id": str(asked.evaluation_id)}
+        if seen.stop_proven is not None:
+            body["stop"] = "proven" if seen.stop_proven else "presumed"
         return Answer(status=200, body=body, headers=_applied(asked))
     if seen.phase == "failed":
         body = {"detail": CANCELLATION_FAILED, "code": seen.last_error_code or "failed"}

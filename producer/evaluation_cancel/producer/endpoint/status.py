@@ -32,6 +32,9 @@ class PodSeen(Shown):
     name: str
     first_seen_at: Moment
     gone_at: Moment | None
+    node: str | None = None
+    stopped: bool | None = None
+    """All its containers were seen terminated, or it was on no node."""
 
 
 class EvidenceSoFar(Shown):
@@ -43,6 +46,10 @@ class EvidenceSoFar(Shown):
     """How it had ended by itself before it was deleted, if it had."""
     pods: tuple[PodSeen, ...] = ()
     pod_count: int = 0
+    stop_proven: bool | None = None
+    """Of a cancelled one: true if no process of it can run, false if that is presumed; null before."""
+    doubts: tuple[str, ...] = ()
+    """Why it is presumed."""
 
 
 class Cancellation(Shown):
@@ -140,4 +147,6 @@ def _evidence(stored: str | None) -> EvidenceSoFar | None:
         job_finished=seen.get("job_finished"),
         pods=tuple(PodSeen(**{name: pod.get(name) for name in PodSeen.model_fields}) for pod in pods[:MAX_PODS]),
         pod_count=max(seen.get("pod_count") or 0, len(pods)),
+        stop_proven=seen.get("stop_proven"),
+        doubts=tuple(seen.get("doubts") or ()),
     )

@@ -20,7 +20,9 @@ else:
 
 # All commands that requests wait for, in one query.
 ANSWERS: Final = """
-SELECT id, evaluation_id, meaning, decision, code, status_seen, ended_seen, cancellation_id, phase, last_error_code
+SELECT id, evaluation_id, meaning, decision, code, status_seen, ended_seen, cancellation_id, phase, last_error_code,
+    (SELECT (p.evidence ->> 'stop_proven')::boolean FROM evaluation_cancel.cancellation_progress p
+        WHERE p.id = cancellation_id AND p.phase = 'cancelled') AS stop_proven
 FROM evaluation_cancel.command_answers WHERE source = $1 AND id = ANY ($2)
 """
 
@@ -84,6 +86,8 @@ class CommandSeen:
     cancellation_id: UUID | None
     phase: str | None
     last_error_code: str | None
+    stop_proven: bool | None = None
+    """Of a cancelled one; None if an older version ended it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

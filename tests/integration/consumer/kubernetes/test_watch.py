@@ -74,13 +74,13 @@ async def test_the_appearance_and_the_end_of_a_labelled_job_are_reported(cluster
     async with watching(cluster_env) as heard:
         uid = await cluster_env.job(evaluation_id, pods=2)
         await heard.until(evaluation_id, "appeared")
-        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 2, "its pods were seen")
+        await until(lambda: len(heard.watch_cache.pods_of(evaluation_id)) == 2, "its pods were seen")
         assert not heard.heard(evaluation_id, "ended")
         await delete(cluster_env)
         await heard.until(evaluation_id, "ended")
         assert (await cluster_env.raw.job("job")).code == 404
         assert await cluster_env.raw.pods_of(uid) == []
-        assert all(pod.gone_at is not None for pod in heard.watch_cache.pods_of(uid))
+        assert all(pod.gone_at is not None and pod.stopped for pod in heard.watch_cache.pods_of(evaluation_id))
 
 
 async def test_jobs_without_a_valid_label_are_ignored(cluster_env: ClusterEnv) -> None:
@@ -90,7 +90,7 @@ async def test_jobs_without_a_valid_label_are_ignored(cluster_env: ClusterEnv) -
         await cluster_env.raw.create_job("odd", labels={"evaluations.vijil.ai/evaluation-id": "no-uuid"})
         await cluster_env.job(evaluation_id)
         await heard.until(evaluation_id, "appeared")
-        assert len(heard.watch_cache.pods_of((await cluster_env.raw.job("stranger")).uid)) == 0
+        assert {pod.name.rpartition("-")[0] for pod in heard.watch_cache.pods_of(evaluation_id)} <= {"job"}
 
 
 async def test_jobs_of_other_namespaces_are_left_out_when_some_are_named(cluster_env: ClusterEnv) -> None:
@@ -122,7 +122,7 @@ async def test_an_end_during_an_outage_is_reported_after_it(faulty: ClusterEnv, 
     evaluation_id = uuid4()
     async with watching(faulty) as heard:
         uid = await faulty.job(evaluation_id, ends_after="0.3")
-        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 1, "its pod was seen")
+        await until(lambda: len(heard.watch_cache.pods_of(evaluation_id)) == 1, "its pod was seen")
         await delete(faulty)
         await simulator.stop()
         await until(lambda: not heard.watch.connected, "the loss was noticed")
@@ -137,8 +137,8 @@ async def test_an_end_during_an_outage_is_reported_after_it(faulty: ClusterEnv, 
 async def test_an_expired_version_leads_to_a_new_list(faulty: ClusterEnv, simulator: Simulator) -> None:
     evaluation_id = uuid4()
     async with watching(faulty, renew_every=1.0) as heard:
-        uid = await faulty.job(evaluation_id)
-        await until(lambda: len(heard.watch_cache.pods_of(uid)) == 1, "its pod was seen")
+        await faulty.job(evaluation_id)
+        await until(lambda: len(heard.watch_cache.pods_of(evaluation_id)) == 1, "its pod was seen")
         gone = [
             simulator.faults.answer(410, Which(verb="watch", resource=resource), times=2)
             for resource in ("jobs", "pods")

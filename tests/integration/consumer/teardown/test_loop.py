@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import StillStopping
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from tests.support.consumer.cluster_env import LIMITS, QUICK, SLOW_POLLS, ClusterEnv, ended, failed, gone, labelled
 from tests.support.fakes.cancellations import Flaky, MemoryCancellations
 from tests.support.waiting import until
@@ -58,7 +60,20 @@ async def test_a_job_that_is_gone_already_is_a_cancellation_that_is_over(
         assert (await gone(row)).evidence.job == row.job_uid
 
 
-async def test_a_job_created_again_under_the_same_name_is_never_touched(
+async def test_a_job_of_another_evaluation_under_the_same_name_is_never_touched(
+    cluster_env: ClusterEnv, store: MemoryCancellations
+) -> None:
+    row = await cluster_env.cancelled(store)
+    await cluster_env.raw.delete_job("job", {"propagationPolicy": "Foreground"})
+    await cluster_env.raw.until(lambda: cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/job"))
+    successor = await cluster_env.job(uuid4())
+    async with cluster_env.teardown(store):
+        await gone(row)
+    assert (await cluster_env.raw.job("job")).uid == successor
+    assert await cluster_env.raw.count_pods(successor, "Running") == 1
+
+
+async def test_a_job_created_again_for_the_evaluation_is_taken_down_too(
     cluster_env: ClusterEnv, store: MemoryCancellations
 ) -> None:
     row = await cluster_env.cancelled(store)
@@ -66,9 +81,23 @@ async def test_a_job_created_again_under_the_same_name_is_never_touched(
     await cluster_env.raw.until(lambda: cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/job"))
     successor = await cluster_env.job(row.evaluation_id)
     async with cluster_env.teardown(store):
-        await gone(row)
-    assert (await cluster_env.raw.job("job")).uid == successor
-    assert await cluster_env.raw.count_pods(successor, "Running") == 1
+        evidence = (await gone(row)).evidence
+    assert await cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/job")
+    assert evidence.other_jobs == (successor,)
+
+
+@pytest.mark.parametrize("spelling", [str.upper, str.title, lambda text: text.replace("-", "")])
+async def test_a_second_job_with_any_spelling_of_the_label_is_taken_down_with_the_first(
+    cluster_env: ClusterEnv, store: MemoryCancellations, spelling: Callable[[str], str]
+) -> None:
+    row = await cluster_env.cancelled(store)
+    label = {EVALUATION_LABEL: spelling(str(row.evaluation_id))}
+    second = (await cluster_env.raw.running_job("second", labels=label, pod_labels=label)).uid
+    async with cluster_env.teardown(store):
+        evidence = (await gone(row)).evidence
+    assert await cluster_env.raw.is_gone(f"{cluster_env.raw.jobs}/second")
+    assert evidence.other_jobs == (second,)
+    assert (evidence.stop_proven, evidence.pod_count) == (True, 2)
 
 
 async def test_a_job_whose_uid_was_not_recorded_is_found_by_its_label(

@@ -179,7 +179,7 @@ async def test_a_job_replaced_between_read_and_delete_is_not_touched(
         await until(lambda: delayed.hits == 1, "the delete is on its way")
         await faulty.raw.delete_job("job", {"propagationPolicy": "Foreground"})
         await faulty.raw.until(lambda: faulty.raw.is_gone(f"{faulty.raw.jobs}/job"))
-        successor = await faulty.job(row.evaluation_id)
+        successor = await faulty.job(uuid4())
         await gone(row)
     assert (await faulty.raw.job("job")).uid == successor
 

@@ -12,8 +12,8 @@ import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import Failed, Gone, TeardownEvidence
 from evaluation_cancel.consumer.domain.errors import Refusal
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.resolve import Resolution, resolve
+from evaluation_cancel.consumer.teardown.rules import TeardownRules
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from tests.support.consumer.commands import EVENTS, command
 from tests.support.consumer.postgres_env import LEASE, PostgresEnv

@@ -11,8 +11,8 @@ import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import Failed, Gone, Outcome, Retry, StillStopping
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from evaluation_cancel.consumer.teardown.attempt import TeardownRules
 from evaluation_cancel.consumer.teardown.loop import Teardown
+from evaluation_cancel.consumer.teardown.rules import TeardownRules
 from tests.support.consumer.loops import LIMITS, RULES, Gated, job_of, running, stored
 from tests.support.fakes.cancellations import Flaky, MemoryCancellations
 from tests.support.fakes.jobs import MemoryJobs, job
@@ -91,7 +91,12 @@ async def test_with_store_and_cluster_both_failing_every_row_ends_and_none_fails
     for verb in ("get", "delete", "pods"):
         jobs.fail(verb, *(TemporaryError("connection_lost", "cut", outcome_unknown=True) for _ in range(10)))
     rules = TeardownRules(
-        min_poll_interval=0.01, max_poll_interval=0.01, backoff_base=0.01, backoff_cap=0.05, refusal_patience=0
+        min_poll_interval=0.01,
+        max_poll_interval=0.01,
+        backoff_base=0.01,
+        backoff_cap=0.05,
+        refusal_patience=0,
+        presume_stopped_after=0,
     )
     limits = replace(LIMITS, lease=timedelta(seconds=0.5))
     async with running(Flaky(store, share=0.4, seed=seed), jobs, rules=rules, limits=limits):

@@ -8,7 +8,7 @@ import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import Failed, Retry, StillStopping
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
-from evaluation_cancel.consumer.teardown.attempt import retry_pause
+from evaluation_cancel.consumer.teardown.rules import retry_pause
 from tests.support.consumer.attempts import EVALUATION, NOW, RULES, attempted, row
 from tests.support.fakes.jobs import MemoryJobs, job
 

@@ -29,7 +29,8 @@ async def test_without_a_uid_a_missing_job_proves_nothing_within_its_grace() -> 
 async def test_a_job_that_never_came_is_over_after_its_grace() -> None:
     jobs = MemoryJobs()
     outcome = await attempted(row(job_uid=None, accepted_at=NOW - timedelta(seconds=601)), jobs)
-    assert outcome == Gone(evidence=TeardownEvidence(job="never seen"))
+    assert isinstance(outcome, Gone)
+    assert (outcome.evidence.job, outcome.evidence.stop_proven) == ("never seen", True)
 
 
 async def test_a_job_under_the_name_without_a_label_is_neither_touched_nor_passed_over() -> None:
@@ -40,17 +41,20 @@ async def test_a_job_under_the_name_without_a_label_is_neither_touched_nor_passe
     assert "delete" not in jobs.verbs
 
 
-async def test_a_job_under_the_name_that_belongs_to_another_evaluation_is_not_ours() -> None:
+async def test_a_job_under_the_name_with_the_label_of_another_evaluation_is_refused_by_name() -> None:
     jobs = MemoryJobs(job(UUID(int=9)))
     outcome = await attempted(row(job_uid=None, accepted_at=NOW - timedelta(seconds=601)), jobs)
-    assert isinstance(outcome, Gone)
+    assert isinstance(outcome, Retry)
+    assert outcome.code == "label_mismatch"
+    assert "Job job (uid-1)" in outcome.detail
     assert "delete" not in jobs.verbs
 
 
 async def test_a_pod_with_the_label_contradicts_a_job_that_was_never_seen() -> None:
     jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [A_POD]})
     outcome = await attempted(row(job_uid=None, accepted_at=NOW - timedelta(seconds=601)), jobs)
-    assert isinstance(outcome, StillStopping)
+    assert isinstance(outcome, StillStopping | Retry)
+    assert outcome.evidence.job is None
 
 
 async def test_a_job_once_found_by_label_is_gone_when_neither_it_nor_its_pods_are_found() -> None:
@@ -73,4 +77,4 @@ async def test_a_job_that_appears_between_the_last_list_and_the_last_read_is_sto
     outcome = await attempted(late, jobs)
     assert isinstance(outcome, StillStopping)
     assert outcome.evidence.job == "uid-1"
-    assert jobs.verbs == ["find", "get", "intent", "delete"]
+    assert jobs.verbs == ["find", "get", "find", "intent", "delete"]

@@ -44,6 +44,11 @@ def test_the_200_has_just_the_two_fields_of_the_old_contract() -> None:
     assert given_answer == Answer(status=200, body={"status": "cancelled", "evaluation_id": str(EVALUATION)})
 
 
+@pytest.mark.parametrize(("proven", "stop"), [(True, "proven"), (False, "presumed")])
+def test_an_end_says_whether_it_was_seen_or_is_presumed(proven: bool, stop: str) -> None:
+    assert answer(asked(), seen(phase="cancelled", stop_proven=proven)).body["stop"] == stop
+
+
 @pytest.mark.parametrize("phase", ["accepted", "stopping"])
 def test_still_stopping_is_202_with_the_way_back(phase: str) -> None:
     given_answer = answer(asked(preference_applied="wait=1"), seen(phase=phase))

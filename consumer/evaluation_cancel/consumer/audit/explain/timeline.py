@@ -19,6 +19,7 @@ from evaluation_cancel.consumer.audit.history.strict import place, position_of, 
 from evaluation_cancel.consumer.audit.history.wording import (
     describe,
     describe_evidence,
+    describe_pod,
     describe_request,
     plain,
     title,
@@ -143,7 +144,8 @@ def _pod_entries(evidence: Mapping[str, Any], sources: tuple[str, ...]) -> Itera
         for column, kind in (("first_seen_at", "pod seen"), ("gone_at", "pod gone")):
             if pod.get(column):
                 at = datetime.fromisoformat(pod[column])
-                yield Entry(at=at, kind=kind, detail=plain(f"{pod.get('name')} ({pod.get('uid')})"), sources=sources)
+                detail = describe_pod(pod) if kind == "pod gone" else f"{pod.get('name')} ({pod.get('uid')})"
+                yield Entry(at=at, kind=kind, detail=plain(detail), sources=sources)
     hidden = max(evidence.get("pod_count") or 0, len(pods)) - min(len(pods), _PODS)
     if hidden > 0 and pods:
         last = datetime.fromisoformat(pods[-1].get("gone_at") or pods[-1]["first_seen_at"])

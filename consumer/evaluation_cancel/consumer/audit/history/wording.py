@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from evaluation_cancel.consumer.audit.history.facts import COMMAND, DEAD_LETTER, Facts
@@ -68,8 +69,27 @@ def describe_evidence(evidence: Any) -> str:
     return (
         f"job {evidence.get('job')}{f' (had {finished})' if finished else ''},"
         f" {evidence.get('pod_count', 0)} pods seen gone"
+        + _proof(evidence)
         + (f", closed by hand by {operator.get('id')}: {evidence.get('resolve_reason')}" if operator else "")
     )
+
+
+def _proof(evidence: dict[str, Any]) -> str:
+    proven = evidence.get("stop_proven")
+    if proven is None:
+        return ""
+    if proven:
+        return ", stop proven"
+    return f", stop presumed ({', '.join(map(str, evidence.get('doubts') or ()))})"
+
+
+def describe_pod(pod: Mapping[str, Any]) -> str:
+    """What is known of one pod in the evidence, in one line."""
+    where = f" on {pod['node']}" if pod.get("node") else ""
+    containers = [f"{each['name']} exit {each['exit_code']}" for each in pod.get("containers") or ()]
+    ended = f", terminated: {', '.join(containers)}" if containers else ""
+    doubt = f", its end was not seen ({pod['doubt']})" if pod.get("doubt") and not pod.get("stopped") else ""
+    return f"{pod.get('name')} ({pod.get('uid')}){where}{ended}{doubt}"
 
 
 def plain(text: str, limit: int = 400) -> str:

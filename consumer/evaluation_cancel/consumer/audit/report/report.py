@@ -57,6 +57,8 @@ class Report:
     undecodable: int = 0
     by_hand: int = 0
     """Cancellations that an operator closed."""
+    presumed: Counter[str] = field(default_factory=Counter)
+    """Cancellations whose stop is presumed, by doubt; one with several counts for each."""
 
 
 class Counting:
@@ -112,6 +114,7 @@ class Counting:
     def _cancelled(self, event: EvaluationCancelled) -> None:
         self._ended(event, "cancelled")
         self._report.by_hand += event.evidence.resolved_by is not None
+        self._report.presumed.update(event.evidence.doubts)
         self._report.from_acceptance.append((event.cancelled_at - event.accepted_at).total_seconds())
         if event.requested_at is not None:
             self._report.from_request.append((event.cancelled_at - event.requested_at).total_seconds())

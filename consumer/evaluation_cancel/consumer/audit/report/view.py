@@ -74,6 +74,9 @@ def remarks(report: Report) -> list[str]:
         found.append("There were no events in this time.")
     if report.by_hand:
         found.append(f"Closed by an operator: {report.by_hand:,}.")
+    if report.presumed:
+        named = ", ".join(f"{doubt} {count:,}" for doubt, count in sorted(report.presumed.items()))
+        found.append(f"Cancelled with a presumed stop, by doubt: {named}.")
     if report.undecodable:
         found.append(f"Undecodable records, which are not counted: {report.undecodable:,}.")
     if report.decisions["joined"]:
