@@ -9,8 +9,11 @@ from uuid import UUID
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from evaluation_cancel.consumer.domain.evidence import load_evidence
+from evaluation_cancel.consumer.domain.waiting import waits_for
 from evaluation_cancel.consumer.sql import reads
 from evaluation_cancel.consumer.sql.database import Database
 
@@ -25,8 +28,7 @@ _STUCK_COLUMNS: Final = (
     "phase",
     "accepted_at",
     "attempts",
-    "next_attempt_at",
-    "last_error_code",
+    "waits_for",
 )
 
 
@@ -47,7 +49,7 @@ async def read_status(database: Database, evaluation_id: UUID) -> dict[str, Any]
 async def read_stuck(database: Database, older_than: float, limit: int) -> list[dict[str, Any]]:
     """Cancellations that have been open for more than `older_than` seconds, oldest first."""
     async with database.connection() as tx:
-        return [dict(row) for row in await reads.stuck(tx, older_than, limit)]
+        return [_with_reasons(dict(row)) for row in await reads.stuck(tx, older_than, limit)]
 
 
 def print_status(known: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
@@ -64,6 +66,8 @@ def print_status(known: Mapping[str, Any], console: Console, *, as_json: bool) -
         if known[name]:
             console.print(_table(name, columns, known[name]))
     for row in known["cancellations"]:
+        for reason in row.get("waits_for", ()):
+            console.print(f"{row['id']}: {reason}", markup=False)
         for document in ("evidence", "cleanup_report"):
             if row[document]:
                 console.print(f"{document} of {row['id']}:")
@@ -94,12 +98,30 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 def _text(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:%Y-%m-%d %H:%M:%S.%f}Z" if isinstance(value, datetime) else str(value)
+    if isinstance(value, list):
+        return escape("\n".join(value))
+    return f"{value:%Y-%m-%d %H:%M:%S.%f}Z" if isinstance(value, datetime) else escape(str(value))
 
 
 def _cancellation(row: Mapping[str, Any]) -> dict[str, Any]:
+    known = _with_reasons(dict(row)) if row["ended_at"] is None else dict(row)
     opened = {name: None if row[name] is None else orjson.loads(row[name]) for name in ("evidence", "cleanup_report")}
-    return {**row, **opened}
+    return {**known, **opened}
+
+
+def _with_reasons(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of an open cancellation with `waits_for`. The error of an earlier attempt is left out."""
+    if not row["errors"]:
+        row["last_error_code"] = row["last_error_text"] = None
+    code = row["last_error_code"]
+    row["waits_for"] = waits_for(
+        load_evidence(row.pop("evidence")),
+        error=f"{code}: {row['last_error_text']}" if code else None,
+        holder=row["claimed_by"],
+        due=row["next_attempt_at"],
+        has_cluster=row["cluster"] is not None,
+    )
+    return row
 
 
 def _message(row: Mapping[str, Any]) -> dict[str, Any]:

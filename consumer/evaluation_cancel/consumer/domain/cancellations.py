@@ -47,6 +47,8 @@ class PodGone:
     """No process of the pod can run: every container was seen terminated, or the pod was on no node."""
     doubt: Doubt | None = None
     """Why `stopped` is False, if the pod vanished as it was last seen."""
+    terminating_since: datetime | None = None
+    finalizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,10 @@ class TeardownEvidence:
     """The watch saw all pods that its Jobs had when an attempt saw them alive. Not published."""
     managed_by: str | None = None
     """The controller in `spec.managedBy` that runs the Job elsewhere."""
+    job_deleted_at: datetime | None = None
+    """Since when the Job that is still there is being deleted. Not published."""
+    job_finalizers: tuple[str, ...] = ()
+    """What holds that Job. Not published."""
     objects_gone_at: datetime | None = None
     """When an attempt first found no Job and no pod left. Not published."""
     stop_proven: bool | None = None

@@ -26,6 +26,8 @@ METADATA_ONLY = _PARTIAL.format("PartialObjectMetadataList")
 """`Accept` header for lists of names, labels and owners only. A server without support sends whole objects."""
 WATCH_METADATA_ONLY = _PARTIAL.format("PartialObjectMetadata")
 """The same for a watch."""
+_ADMISSION = "denied the request"
+"""In the message of every admission webhook and policy that refuses, with any status from 400 to 499."""
 _RENEWAL_PAUSE = 10.0
 """Seconds between two renewals of credentials, at least."""
 
@@ -172,12 +174,13 @@ def lost(error: Exception, *, writes: bool) -> TemporaryError:
 def refused(answer: Answer, *, writes: bool) -> TemporaryError | Refusal:
     """Translate an answer that is neither success nor 404 nor 409."""
     detail = answer.message()
+    denied = writes and answer.status < 500 and _ADMISSION in detail  # noqa: PLR2004
     retry_after = parse_retry_after(answer.retry_after)
     match answer.status:
         case 401:
             return TemporaryError("unauthenticated", detail)
-        case 403:
-            return Refusal("rbac_denied", detail)
+        case status if denied or status == 403:  # noqa: PLR2004
+            return Refusal("admission_denied" if denied else "rbac_denied", detail)
         case 410:
             return ExpiredError("expired", detail)
         case 429:

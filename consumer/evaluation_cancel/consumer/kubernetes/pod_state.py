@@ -7,6 +7,7 @@ deletion. Only the kubelet's report of each container does. `watch.py` and `jobs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
 from evaluation_cancel.consumer.domain.cancellations import ContainerEnd, Doubt
@@ -25,6 +26,7 @@ def parse_pod(item: dict[str, Any], label: str = EVALUATION_LABEL) -> Pod:
     metadata, spec = item["metadata"], item.get("spec") or {}
     owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
     stopped = _has_stopped(item)
+    deleted = metadata.get("deletionTimestamp")
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -32,7 +34,8 @@ def parse_pod(item: dict[str, Any], label: str = EVALUATION_LABEL) -> Pod:
         owner=None if owner is None else f"{owner.get('kind')}/{owner.get('name')}",
         owner_uid=None if owner is None else str(owner["uid"]),
         node=spec.get("nodeName"),
-        terminating="deletionTimestamp" in metadata,
+        terminating_since=datetime.fromisoformat(deleted) if deleted else None,
+        finalizers=tuple(metadata.get("finalizers") or ()),
         containers=tuple(_ends(item.get("status") or {}))[:_MOST_CONTAINERS],
         stopped=stopped,
         doubt=None if stopped else _doubt(item),

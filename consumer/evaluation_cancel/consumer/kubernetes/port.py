@@ -55,8 +55,9 @@ class Pod:
     """`Kind/name` of its controller."""
     owner_uid: str | None = None
     node: str | None = None
-    terminating: bool = False
-    """Its deletion was requested."""
+    terminating_since: datetime | None = None
+    """When its deletion was requested, its grace period included. None: it was not."""
+    finalizers: tuple[str, ...] = ()
     containers: tuple[ContainerEnd, ...] = ()
     """Those that the kubelet reported as terminated."""
     stopped: bool = False

@@ -132,4 +132,6 @@ def sighting(pod: Pod, first_seen_at: datetime) -> PodGone:
         containers=pod.containers,
         stopped=pod.stopped,
         doubt=pod.doubt,
+        terminating_since=pod.terminating_since,
+        finalizers=pod.finalizers,
     )

@@ -39,7 +39,7 @@ HELD_REPORT = "SELECT * FROM evaluation_cancel.held_reports WHERE evaluation_id 
 
 STUCK = """
 SELECT c.id, c.evaluation_id, c.team_id, c.phase, c.cluster, c.accepted_at, c.intent_at, c.attempts, c.errors,
-    c.next_attempt_at, c.claimed_by, c.last_error_code, c.last_error_text, c.last_error_at
+    c.next_attempt_at, c.claimed_by, c.evidence, c.last_error_code, c.last_error_text, c.last_error_at
 FROM evaluation_cancel.cancellations c
 WHERE c.ended_at IS NULL AND c.accepted_at <= now() - $1::interval
 ORDER BY c.accepted_at LIMIT $2

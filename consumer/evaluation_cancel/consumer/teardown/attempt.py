@@ -207,7 +207,7 @@ class _Attempt:
 
     async def wait_for(self, left: Sequence[Pod]) -> Outcome:
         """Waits for pods that are on their way out. The others keep the cancellation open, or are deleted."""
-        staying = [pod for pod in left if not pod.terminating]
+        staying = [pod for pod in left if pod.terminating_since is None]
         # The garbage collector takes the pods of a deleted Job along, but not at once.
         collected = all(self.found.is_of_our_jobs(pod) for pod in staying) and self.row.polls < _POLLS_BEFORE_NAMES
         if not staying or collected:

@@ -93,6 +93,8 @@ class Findings:
                 other_jobs=(*evidence.other_jobs, *others)[:_OTHER_JOBS],
                 pods_labelled=evidence.pods_labelled is not False and job.labels_pods,
                 managed_by=evidence.managed_by or job.managed_by,
+                job_deleted_at=job.deletion_requested_at,
+                job_finalizers=job.finalizers,
             )
         self.note_pods(())
 
@@ -105,7 +107,7 @@ class Findings:
     def note_gone(self) -> datetime:
         """Notes that no Job and no pod is left. Returns since when that is known."""
         since = self.evidence.objects_gone_at or self.now()
-        self.evidence = replace(self.evidence, objects_gone_at=since)
+        self.evidence = replace(self.evidence, objects_gone_at=since, job_deleted_at=None, job_finalizers=())
         return since
 
     def note_left(self, left: Sequence[Pod]) -> None:

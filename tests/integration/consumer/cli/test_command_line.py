@@ -53,7 +53,9 @@ async def test_status_of_an_unknown_evaluation_exits_with_one(postgres_env: Post
 async def test_stuck_lists_open_cancellations_with_their_last_error(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     await postgres_env.send(command(evaluation))
-    await postgres_env.admin.execute("UPDATE evaluation_cancel.cancellations SET last_error_code = 'rbac_denied'")
+    await postgres_env.admin.execute(
+        "UPDATE evaluation_cancel.cancellations SET last_error_code = 'rbac_denied', errors = 1"
+    )
     code, out, _ = await cli(postgres_env, "stuck", "--older-than", "0")
     assert code == 0
     assert str(evaluation) in out

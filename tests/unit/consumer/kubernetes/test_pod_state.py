@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -90,4 +91,5 @@ def test_exit_codes_owner_and_node_are_kept() -> None:
     owner = {"kind": "SparkApplication", "name": "app", "uid": "o", "controller": True}
     pod = parse_pod(item({"main": ENDED}, ownerReferences=[owner], deletionTimestamp="2026-01-01T00:00:00Z"))
     assert [(end.name, end.exit_code, end.reason) for end in pod.containers] == [("main", 143, "Error")]
-    assert (pod.owner, pod.owner_uid, pod.node, pod.terminating) == ("SparkApplication/app", "o", "node-0", True)
+    assert (pod.owner, pod.owner_uid, pod.node) == ("SparkApplication/app", "o", "node-0")
+    assert pod.terminating_since == datetime(2026, 1, 1, tzinfo=UTC)

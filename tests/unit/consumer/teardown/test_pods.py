@@ -52,7 +52,7 @@ async def test_a_pod_of_another_owner_with_the_label_keeps_the_cancellation_open
 
 
 async def test_a_pod_of_another_owner_that_is_on_its_way_out_is_waited_for() -> None:
-    jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [replace(A_POD, owner_uid=None, terminating=True)]})
+    jobs = MemoryJobs(pods={of_evaluation(EVALUATION): [replace(A_POD, owner_uid=None, terminating_since=NOW)]})
     assert isinstance(await attempted(row(), jobs), StillStopping)
 
 
