@@ -46,7 +46,7 @@ def test_times_are_told_in_utc() -> None:
     kyiv = datetime(2026, 11, 24, 14, tzinfo=timezone(timedelta(hours=2)))
     pod = PodEnded(name="pod", gone_at=kyiv)
     assert pod.gone_at.tzinfo is UTC
-    assert pod.model_dump_json() == '{"name":"pod","gone_at":"2026-11-24T12:00:00Z"}'
+    assert '"gone_at":"2026-11-24T12:00:00Z"' in pod.model_dump_json()
 
 
 @pytest.mark.parametrize("moment", [datetime(1969, 12, 31, tzinfo=UTC), datetime(2201, 1, 1, tzinfo=UTC)])
