@@ -12,6 +12,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: ["list", "watch"]
 {{- end }}
 
+{{- define "rules-of-settings" -}}
+{{- if eq (toString .Values.settings.DELETE_LABELLED_PODS) "true" }}
+- apiGroups: [""]
+  resources: ["pods"]
+  verbs: ["delete"]
+{{- end }}
+{{- end }}
+
 {{- define "environment" -}}
 {{- range $name, $value := . }}
 - name: EVALUATION_CANCEL_{{ $name }}
