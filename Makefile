@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-real bench lint types imports check lock clean
+.PHONY: help demo up test test-real test-kubelet bench lint types imports check lock clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes 
 
 test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
 	TEST_STACK=real $(RUN) -m pytest $(SPREAD) tests/e2e tests/integration
+
+test-kubelet: $(VENV)/.ready ## what "cancelled" proves, on real processes; needs root, Go 1.26, containerd, runc, CNI plugins, busybox
+	TEST_STACK=kubelet $(RUN) -m pytest tests/kubelet
 
 bench: $(VENV)/.ready ## commands a second beside a plain consumer and a raw echo; requests, Jobs and replay beside plain ones
 	$(RUN) -m tests.bench

@@ -7,7 +7,7 @@ import typer
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The whole system on this machine.")
 
 Kafka = Annotated[str, typer.Option(help="memory, real, or the bootstrap servers of your own")]
-Kubernetes = Annotated[str, typer.Option(help="simulated, real, or the path of your own kubeconfig")]
+Kubernetes = Annotated[str, typer.Option(help="simulated, real, kubelet, or the path of your own kubeconfig")]
 
 
 @app.callback()

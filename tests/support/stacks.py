@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-STACKS = ("memory", "real", "containers")
+STACKS = ("memory", "real", "kubelet", "containers")
 
 
 def chosen_stack() -> str:

@@ -21,7 +21,7 @@ class Cluster:
     url: str
     token: str
     ca_path: Path | None
-    kind: Literal["simulated", "real", "given"]
+    kind: Literal["simulated", "real", "kubelet", "given"]
 
 
 def read_token(kubeconfig: Path) -> str | None:

@@ -30,25 +30,30 @@ _FLAGS = ("-trimpath", "-ldflags", " ".join(["-s -w", *(f"-X {_VERSION}.{name}={
 
 async def kubernetes_binary() -> Path:
     """The path of the binary, from the cache if it is there."""
-    sources = [(_MODULE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
-    entry = await kept(BINARY, *sources, *_FLAGS, sys.platform, platform.machine(), make=_build)
-    return entry / BINARY
+    return await go_binary(BINARY, _MODULE, "Building the real Kubernetes API, once: this takes 5-7 minutes.")
 
 
-async def _build(into: Path) -> None:
-    go = _go()
-    print("Building the real Kubernetes API, once: this takes 5-7 minutes.", file=sys.stderr, flush=True)
-    async with workspace() as work:
-        await _run_go(work, go, into)
+async def go_binary(name: str, module: Path, announced: str) -> Path:
+    """The path of the binary of a Go module of Kubernetes' version, from the cache if it is there."""
+    sources = [(module / each).read_bytes() for each in ("go.mod", "go.sum", "main.go")]
+
+    async def build(into: Path) -> None:
+        go = _go()
+        print(announced, file=sys.stderr, flush=True)
+        async with workspace() as work:
+            await _run_go(work, go, module, into / name)
+
+    entry = await kept(name, *sources, *_FLAGS, sys.platform, platform.machine(), make=build)
+    return entry / name
 
 
-async def _run_go(work: Workspace, go: str, into: Path) -> None:
+async def _run_go(work: Workspace, go: str, module: Path, binary: Path) -> None:
     await work.run(
         "go build",
         # A stand that is built in the background must not slow down what people wait for.
-        ["nice", "-n", "10", go, "build", *_FLAGS, "-o", into / BINARY, "."],
+        ["nice", "-n", "10", go, "build", *_FLAGS, "-o", binary, "."],
         limit=BUILD_LIMIT,
-        cwd=_MODULE,
+        cwd=module,
         environment={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
     )
 

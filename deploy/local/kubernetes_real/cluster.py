@@ -23,19 +23,37 @@ from deploy.local.processes.ports import free_port
 from deploy.local.processes.process import Workspace
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RealKubernetes:
+@dataclass(frozen=True, kw_only=True)
+class ControlPlane:
+    """An API server with its store and its controllers, and no node."""
+
     cluster: Cluster
     etcd: Etcd
     apiserver: ApiServer
     controllers: Controllers
+
+    async def start(self) -> None:
+        """Start it; `controllers.ready` tells when the controllers act."""
+        await self.etcd.start()
+        await self.apiserver.start()
+        self.controllers.launch()
+
+    def kill(self) -> None:
+        """All of it; it is not meant to come back."""
+        for part in (self.controllers, self.apiserver, self.etcd):
+            if part.child is not None:
+                part.kill()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealKubernetes(ControlPlane):
     kwok: Kwok
 
     def kill(self) -> None:
         """All of it; it is not meant to come back."""
-        for part in (self.kwok, self.controllers, self.apiserver, self.etcd):
-            if part.child is not None:
-                part.kill()
+        if self.kwok.child is not None:
+            self.kwok.kill()
+        super().kill()
 
 
 @asynccontextmanager
@@ -43,11 +61,14 @@ async def kubernetes_real(
     work: Workspace, *, apiserver_arguments: tuple[str, ...] = ()
 ) -> AsyncIterator[RealKubernetes]:
     """A cluster with one ready node, and none at the end."""
-    kubernetes = await asyncio.to_thread(_prepare, work, await kubernetes_binary(), apiserver_arguments)
+    binary = await kubernetes_binary()
+    plane = await asyncio.to_thread(control_plane, work, binary, apiserver_arguments)
+    kwok = Kwok(work=work, name="kwok", binary=binary, kubeconfig=plane.cluster.kubeconfig, port=free_port())
+    kubernetes = RealKubernetes(
+        cluster=plane.cluster, etcd=plane.etcd, apiserver=plane.apiserver, controllers=plane.controllers, kwok=kwok
+    )
     try:
-        await kubernetes.etcd.start()
-        await kubernetes.apiserver.start()
-        kubernetes.controllers.launch()
+        await kubernetes.start()
         kubernetes.kwok.launch()
         await _join_node(kubernetes)
         await kubernetes.controllers.ready()
@@ -67,7 +88,8 @@ async def _join_node(kubernetes: RealKubernetes) -> None:
         await kubernetes.kwok.child.ready(ready, within=kubernetes.kwok.patience)
 
 
-def _prepare(work: Workspace, binary: Path, arguments: tuple[str, ...]) -> RealKubernetes:
+def control_plane(work: Workspace, binary: Path, arguments: tuple[str, ...] = ()) -> ControlPlane:
+    """A control plane that is not started yet, with files of its own in the workspace."""
     home = work.directory / "kubernetes"
     home.mkdir()
     token = secrets.token_urlsafe(24)
@@ -87,14 +109,13 @@ def _prepare(work: Workspace, binary: Path, arguments: tuple[str, ...]) -> RealK
     )
     kubeconfig = home / "kubeconfig"
     write_kubeconfig(kubeconfig, url=apiserver.url, token=token, ca_path=apiserver.ca_path)
-    return RealKubernetes(
+    return ControlPlane(
         cluster=Cluster(kubeconfig=kubeconfig, url=apiserver.url, token=token, ca_path=apiserver.ca_path, kind="real"),
         etcd=etcd,
         apiserver=apiserver,
         controllers=Controllers(
             work=work, name="controllers", binary=binary, kubeconfig=kubeconfig, key=key, port=free_port()
         ),
-        kwok=Kwok(work=work, name="kwok", binary=binary, kubeconfig=kubeconfig, port=free_port()),
     )
 
 

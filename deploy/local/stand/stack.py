@@ -15,6 +15,7 @@ from deploy.local.kafka.broker import Kafka
 from deploy.local.kafka.memory import kafka_memory
 from deploy.local.kafka.real import kafka_real
 from deploy.local.kubernetes.cluster import NODE, Cluster
+from deploy.local.kubernetes_kubelet.cluster import KubeletKubernetes, kubernetes_kubelet
 from deploy.local.kubernetes_real.cluster import RealKubernetes, kubernetes_real
 from deploy.local.kubernetes_simulated.child import SimulatedKubernetes, kubernetes_simulated
 from deploy.local.processes.process import Workspace, workspace
@@ -22,7 +23,7 @@ from deploy.local.services.postgres import PostgresServer, postgres
 from deploy.local.services.s3 import S3Server, s3
 from deploy.local.stand.given import given_cluster, given_kafka
 
-Kubernetes = RealKubernetes | SimulatedKubernetes
+Kubernetes = RealKubernetes | KubeletKubernetes | SimulatedKubernetes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,7 @@ async def stack(
     kubernetes: str = "simulated",
     postgres_settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
-    """`kafka`: memory, real or bootstrap servers. `kubernetes`: simulated, real or the path of a kubeconfig."""
+    """`kafka`: memory, real or bootstrap servers. `kubernetes`: simulated, real, kubelet or a kubeconfig."""
     async with workspace() as work, AsyncExitStack() as parts:
         try:
             async with asyncio.TaskGroup() as group:
@@ -62,7 +63,7 @@ async def stack(
             kafka=broker.result(),
             cluster=ours if isinstance(ours, Cluster) else ours.cluster,
             s3=objects.result(),
-            node=None if isinstance(ours, Cluster) else NODE,
+            node=None if isinstance(ours, Cluster | KubeletKubernetes) else NODE,
             kubernetes=None if isinstance(ours, Cluster) else ours,
         )
 
@@ -80,6 +81,8 @@ def _kubernetes(work: Workspace, which: str) -> AbstractAsyncContextManager[Kube
         return kubernetes_simulated(work)
     if which == "real":
         return kubernetes_real(work)
+    if which == "kubelet":
+        return kubernetes_kubelet(work)
     return nullcontext(given_cluster(Path(which).expanduser(), work.directory))
 
 
