@@ -43,7 +43,12 @@ def introduce(screen: Screen, running: System) -> None:
 
 def _parts(parts: Stack) -> list[tuple[str, str]]:
     kafka = {"memory": "in memory (librdkafka)", "real": "Apache Kafka", "given": "yours"}
-    kubernetes = {"simulated": "simulated API server", "real": "real API server and controllers", "given": "yours"}
+    kubernetes = {
+        "simulated": "simulated API server",
+        "real": "real API server and controllers",
+        "kubelet": "real, with a kubelet",
+        "given": "yours",
+    }
     return [
         ("Kafka", f"{kafka[parts.kafka.kind]} at {parts.kafka.bootstrap_servers}"),
         ("Kubernetes", f"{kubernetes[parts.cluster.kind]} at {parts.cluster.url}"),

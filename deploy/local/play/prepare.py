@@ -2,10 +2,23 @@
 
 import asyncio
 
+from deploy.local.errors import StandError
 from deploy.local.kafka.real import prepare_kafka
+from deploy.local.kubernetes_kubelet.build import node_binary
+from deploy.local.kubernetes_kubelet.tools import check_tools
 from deploy.local.kubernetes_real.build import kubernetes_binary
 
 
 async def prepare() -> None:
-    """Kafka's jars and class archive, and the Kubernetes binary; what is in the cache is left as it is."""
-    await asyncio.gather(prepare_kafka(), kubernetes_binary())
+    """Kafka's jars and class archive, and the Kubernetes binaries; what is in the cache is left as it is."""
+    await asyncio.gather(prepare_kafka(), _kubernetes())
+
+
+async def _kubernetes() -> None:
+    await kubernetes_binary()
+    try:
+        check_tools()
+    except StandError as error:
+        print(f"Kubelet and scheduler are not built: {error}")
+    else:
+        await node_binary()
