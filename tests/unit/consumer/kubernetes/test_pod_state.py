@@ -69,7 +69,7 @@ def test_a_pod_that_never_had_a_node_ran_nothing() -> None:
 
 
 def test_a_container_that_waits_for_its_restart_may_run_again() -> None:
-    waiting = item({"main": WAITING}, phase="Running")
+    waiting = item({"main": WAITING}, phase="Failed")
     waiting["status"]["containerStatuses"][0]["containerID"] = "containerd://abc"
     assert not parse_pod(waiting).stopped
 
