@@ -57,6 +57,8 @@ class _Feed:
     """The evaluation of each uid that was there when last heard of; what a new list lacks was deleted unseen."""
     version: str = ""
     connected: bool = False
+    complete_since: datetime | None = None
+    """Since when no change was missed: the beginning of the list that the version goes back to."""
 
 
 class ClusterWatch:
@@ -125,6 +127,8 @@ class ClusterWatch:
             if ended is not None:
                 self._tell(feed, ended, faults)
             if faults:
+                if feed.kind == "pods":
+                    self._watch_cache.covers(feed.path, None)
                 await asyncio.sleep(jittered_delay(faults, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE, least_share=0.5))
 
     def _tell(self, feed: _Feed, error: Exception, faults: int) -> None:
@@ -160,12 +164,12 @@ class ClusterWatch:
         for uid in feed.known.keys() - found:
             self._gone(feed, uid, None)
         feed.version = page["metadata"]["resourceVersion"]
-        if feed.kind == "pods":
-            # Pods that came and went before this list were not seen.
-            self._watch_cache.covers(feed.path, began)
+        feed.complete_since = began
         self._connected(feed)
 
     def _connected(self, feed: _Feed) -> None:
+        if feed.kind == "pods":
+            self._watch_cache.covers(feed.path, feed.complete_since)
         if not feed.connected:
             feed.connected = True
             self._on_connected()

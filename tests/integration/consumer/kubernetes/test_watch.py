@@ -126,12 +126,14 @@ async def test_an_end_during_an_outage_is_reported_after_it(faulty: ClusterEnv, 
         await delete(faulty)
         await simulator.stop()
         await until(lambda: not heard.watch.connected, "the loss was noticed")
+        await until(lambda: heard.watch_cache.covered_since is None, "what happens now may be missed")
         before = heard.connections
         await until(lambda: simulator.store.by_uid(uid) is None, "the Job ended meanwhile")
         simulator.compact()
         await simulator.start()
         await heard.until(evaluation_id, "ended")
         assert heard.connections > before
+        await until(lambda: heard.watch_cache.covered_since is not None, "nothing is missed any more")
 
 
 async def test_an_expired_version_leads_to_a_new_list(faulty: ClusterEnv, simulator: Simulator) -> None:
@@ -179,3 +181,17 @@ async def test_appearances_cause_neither_ends_nor_lists(faulty: ClusterEnv, simu
         await until(lambda: len(heard.changes) >= 50, "all appeared")
         assert {change for _, change in heard.changes} == {"appeared"}
     assert sum(seen.verb == "list" and seen.user.endswith(":consumer") for seen in simulator.requests) == 2
+
+
+async def test_a_stream_that_always_ends_at_once_is_asked_for_more_and_more_rarely(
+    faulty: ClusterEnv, simulator: Simulator
+) -> None:
+    async with watching(faulty):
+        ended = simulator.faults.answer(410, Which(verb="watch", resource="pods"), times=1000)
+        await simulator.stop()
+        await simulator.start()
+        await until(lambda: ended.hits >= 3, "it was asked again")
+        begun, hits = asyncio.get_running_loop().time(), ended.hits
+        await until(lambda: ended.hits > hits, "and again")
+        assert asyncio.get_running_loop().time() - begun > 0.2
+        assert ended.hits == hits + 1
