@@ -44,5 +44,5 @@ def test_without_java_a_run_on_real_parts_fails_with_one_sentence() -> None:
 
 def test_a_misspelt_stack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_STACK", "memroy")
-    with pytest.raises(pytest.UsageError, match="memory, real, containers"):
+    with pytest.raises(pytest.UsageError, match="memory, real, kubelet, containers"):
         chosen_stack()

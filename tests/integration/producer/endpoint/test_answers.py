@@ -14,12 +14,12 @@ PROMPT = {"prefer": "wait=55"}
 SHORT = {"prefer": "wait=1"}
 
 
-async def test_a_cancelled_evaluation_is_200_with_two_strings(served: Service) -> None:
+async def test_a_cancelled_evaluation_is_200_and_says_that_its_stop_is_proven(served: Service) -> None:
     evaluation = await served.evaluation()
     async with served.client() as client:
         answer = await client.post(f"/v1/evaluations/{evaluation}/cancel")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "cancelled", "evaluation_id": str(evaluation)}
+    assert answer.json() == {"status": "cancelled", "evaluation_id": str(evaluation), "stop": "proven"}
 
 
 async def test_every_spelling_of_the_id_means_the_same_evaluation(served: Service) -> None:
@@ -65,7 +65,8 @@ async def test_for_clients_of_the_old_contract_still_stopping_is_200_that_says_c
         assert slow.headers["location"]
         await served.end(evaluation)
         done = await client.post(path, headers=PROMPT | key)
-        assert (done.status_code, done.json()) == (200, {"status": "cancelled", "evaluation_id": str(evaluation)})
+        cancelled = {"status": "cancelled", "evaluation_id": str(evaluation), "stop": "presumed"}
+        assert (done.status_code, done.json()) == (200, cancelled)
 
 
 async def test_the_status_pages_tell_attempts_the_last_error_times_and_evidence_so_far(served: Service) -> None:
@@ -96,6 +97,8 @@ async def test_the_status_pages_tell_attempts_the_last_error_times_and_evidence_
             "name": "pod-0",
             "first_seen_at": "2026-01-02T03:04:05Z",
             "gone_at": None,
+            "node": None,
+            "stopped": None,
         }
     assert (pages[0]["decision"], pages[0]["command_id"]) == ("accepted", answer.json()["command_id"])
     assert pages[0]["decided_at"] >= pages[0]["received_at"]
