@@ -64,7 +64,7 @@ def status(
 
     async def read() -> dict[str, Any]:
         async with database(settings) as opened:
-            return await views.read_status(opened, evaluation_id)
+            return await views.read_status(opened, evaluation_id, settings.job_create_grace)
 
     known = run_on_postgres(read())
     views.print_status(known, Console(), as_json=as_json)
@@ -83,7 +83,7 @@ def stuck(
 
     async def read() -> list[dict[str, Any]]:
         async with database(settings) as opened:
-            return await views.read_stuck(opened, older_than, limit)
+            return await views.read_stuck(opened, older_than, limit, settings.job_create_grace)
 
     views.print_stuck(run_on_postgres(read()), older_than, Console(), as_json=as_json)
 

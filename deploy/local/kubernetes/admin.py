@@ -44,6 +44,10 @@ async def create_node(client: ApiClient, name: str) -> None:
     await CoreV1Api(client).create_node(_named(name))
 
 
+async def delete_node(client: ApiClient, name: str) -> None:
+    await CoreV1Api(client).delete_node(name)
+
+
 async def node_is_ready(client: ApiClient, name: str) -> bool:
     node = await CoreV1Api(client).read_node(name)
     return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])

@@ -1,6 +1,6 @@
 """The handle of a Kubernetes cluster, of the stand or of the user, and its kubeconfig.
 
-It starts nothing: see `kubernetes_simulated` and `kubernetes_real`.
+It starts nothing: see `kubernetes_simulated`, `kubernetes_real` and `kubernetes_kubelet`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from typing import Any, Literal
 import yaml
 
 NODE = "node-0"
-"""The one node of a cluster of the stand. There is no scheduler: a pod that names no node stays Pending."""
+"""The first node of a cluster of the stand. Only the cluster with a kubelet has a scheduler: elsewhere a pod that names
+no node stays Pending."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

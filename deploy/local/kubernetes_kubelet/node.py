@@ -1,143 +1,90 @@
-"""The programs of a node: containerd, the kubelet and the scheduler, with their settings.
-
-In which order they start and what ends them is in `cluster.py`.
-"""
+"""One node: a kubelet and its container runtime, joined to a cluster, and what becomes of both."""
 
 import asyncio
-import contextlib
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import yaml
+from kubernetes_asyncio.client import ApiException
 
-from deploy.local.kubernetes_kubelet.image import PAUSE
-from deploy.local.processes.part import Part
-from deploy.local.processes.ports import LOOPBACK, is_open
+from deploy.local.errors import StandError
+from deploy.local.kubernetes.admin import administrator, node_is_ready
+from deploy.local.kubernetes.cluster import Cluster
+from deploy.local.kubernetes_kubelet.containerd import Containerd
+from deploy.local.kubernetes_kubelet.image import write_image
+from deploy.local.kubernetes_kubelet.kubelet import Kubelet
+from deploy.local.processes.ports import free_port
+from deploy.local.processes.process import Workspace
 
-_CONTAINERD = """version = 2
-root = "{home}/containerd"
-state = "{home}/run"
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
-[grpc]
-  address = "{socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause}"
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{plugins}"
-    conf_dir = "{home}/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-"""
+IMAGE = "docker.io/library/busybox:1.37"
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Containerd(Part):
-    home: Path
-    plugins: Path
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    name: str
+    cluster: Cluster
+    containerd: Containerd
+    kubelet: Kubelet
 
-    @property
-    def socket(self) -> Path:
-        return self.home / "containerd.sock"
+    async def start(self) -> None:
+        """Start it and wait until the API server says that it is ready."""
+        await self.containerd.start()
+        await self._import_image()
+        await self.kubelet.start()
+        async with administrator(self.cluster) as client:
 
-    def configure(self) -> None:
-        """Write its settings and those of the pods' network, which leads nowhere."""
-        (self.home / "cni").mkdir(parents=True)
-        values = {"home": self.home, "socket": self.socket, "pause": PAUSE, "plugins": self.plugins}
-        (self.home / "containerd.toml").write_text(_CONTAINERD.format(**values))
-        addresses = {"type": "host-local", "dataDir": str(self.home / "ipam"), "ranges": [[{"subnet": "10.88.7.0/24"}]]}
-        network = {
-            "cniVersion": "1.0.0",
-            "name": "stand",
-            "plugins": [{"type": "ptp", "ipMasq": False, "ipam": addresses}, {"type": "loopback"}],
-        }
-        (self.home / "cni" / "10-stand.conflist").write_text(json.dumps(network))
+            async def ready() -> bool:
+                try:
+                    return await node_is_ready(client, self.name)
+                except ApiException:
+                    return False  # it has not registered yet
 
-    def command(self) -> Sequence[str | Path]:
-        return ["containerd", "--config", self.home / "containerd.toml"]
+            assert self.kubelet.child is not None  # noqa: S101  it has just been started
+            await self.kubelet.child.ready(ready, within=self.kubelet.patience)
 
-    async def answers(self) -> bool:
-        return self.socket.exists() and await self.control("version") == 0
+    def processes(self, marker: str) -> list[int]:
+        """The pids of its containers' processes that have this text in their command line."""
+        found = []
+        children = [] if self.containerd.child is None else psutil.Process(self.containerd.child.pid).children(True)
+        for process in children:
+            try:
+                line = process.cmdline()
+            except psutil.NoSuchProcess:
+                continue
+            if line[:2] == ["sh", "-c"] and any(marker in word for word in line):
+                found.append(process.pid)
+        return found
 
-    async def control(self, *arguments: str | Path) -> int:
-        """Run `ctr` on it. Returns its exit code."""
-        command = ["ctr", "-a", str(self.socket), "-n", "k8s.io", *map(str, arguments)]
-        quiet = asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
-        return await process.wait()
+    def kill(self) -> None:
+        """Kubelet, runtime and containers; it is not meant to come back."""
+        for part in (self.kubelet, self.containerd):
+            if part.child is not None:
+                part.kill()
 
-    def kill_containers(self) -> None:
-        """Kill every container and its shim: they outlive containerd by design."""
-        for process in psutil.process_iter(["name", "cmdline"]):
-            if str(self.socket) in (process.info["cmdline"] or ()) and "shim" in (process.info["name"] or ""):
-                for each in (*process.children(recursive=True), process):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        each.kill()
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class Kubelet(Part):
-    binary: Path
-    home: Path
-    kubeconfig: Path
-    node: str
-    socket: Path
-    port: int
-    health_port: int
-
-    def configure(self) -> None:
-        """Write its settings: no evictions, no cgroups of its own, and no port that is not on loopback."""
-        settings = {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "address": LOOPBACK,
-            "port": self.port,
-            "healthzBindAddress": LOOPBACK,
-            "healthzPort": self.health_port,
-            "readOnlyPort": 0,
-            "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": False}},
-            "authorization": {"mode": "AlwaysAllow"},
-            "cgroupDriver": "cgroupfs",
-            "containerRuntimeEndpoint": f"unix://{self.socket}",
-            "failCgroupV1": False,
-            "failSwapOn": False,
-            "enforceNodeAllocatable": [],
-            "localStorageCapacityIsolation": False,
-            "evictionHard": {"memory.available": "50Mi"},
-            "imageMinimumGCAge": "24h",
-            "imageGCHighThresholdPercent": 100,
-            "oomScoreAdj": 0,
-            "makeIPTablesUtilChains": False,
-        }
-        (self.home / "kubelet.yaml").write_text(yaml.safe_dump(settings))
-
-    def command(self) -> Sequence[str | Path]:
-        return [
-            *(self.binary, "kubelet", f"--config={self.home / 'kubelet.yaml'}", f"--kubeconfig={self.kubeconfig}"),
-            *(f"--hostname-override={self.node}", f"--root-dir={self.home / 'kubelet'}"),
-            f"--cert-dir={self.home / 'kubelet-certs'}",
-        ]
-
-    async def answers(self) -> bool:
-        return await is_open(self.health_port)
+    async def _import_image(self) -> None:
+        archive = self.containerd.home / "image.tar"
+        await asyncio.to_thread(write_image, archive, IMAGE)
+        if await self.containerd.control("images", "import", archive) != 0:
+            raise StandError("no_image", "containerd did not take the image of the node's containers")
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class Scheduler(Part):
-    binary: Path
-    kubeconfig: Path
-    port: int
-
-    def command(self) -> Sequence[str | Path]:
-        return [
-            *(self.binary, "scheduler", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false"),
-            *(f"--bind-address={LOOPBACK}", f"--secure-port={self.port}"),
-        ]
-
-    async def answers(self) -> bool:
-        return await is_open(self.port)
+def make_node(work: Workspace, name: str, *, binary: Path, plugins: Path, cluster: Cluster) -> Node:
+    """A node that is not started yet, with files of its own in the workspace."""
+    home = work.directory / name
+    home.mkdir()
+    port = free_port()
+    containerd = Containerd(work=work, name=f"{name}-containerd", home=home, plugins=plugins, number=port)
+    containerd.configure()
+    kubelet = Kubelet(
+        work=work,
+        name=f"{name}-kubelet",
+        binary=binary,
+        home=home,
+        kubeconfig=cluster.kubeconfig,
+        node=name,
+        runtime=containerd,
+        port=port,
+        health_port=free_port(),
+    )
+    kubelet.configure()
+    return Node(name=name, cluster=cluster, containerd=containerd, kubelet=kubelet)

@@ -40,6 +40,8 @@ class PodEnded(Message):
     stopped: bool | None = None
     """True: all its containers were seen terminated, or it was on no node. False: `doubt` says why not."""
     doubt: Code | None = None
+    node_state: Code | None = None
+    """`ready`, `not_ready` or `gone`: the node of a pod in doubt, when it was last read."""
     containers: Annotated[tuple[ContainerEnded, ...], Field(max_length=MAX_LIST)] = ()
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from evaluation_cancel.consumer.domain.cancellations import NodeState
 from evaluation_cancel.consumer.kubernetes.port import Job, Pod
 
 
@@ -18,6 +19,7 @@ class MemoryJobs:
         self.jobs = {job.name: job for job in jobs}
         self.by_selector = pods or {}
         self.lingers = lingers
+        self.nodes: dict[str, NodeState] = {}
         self.calls: list[tuple[str, ...]] = []
         self.faults: dict[str, list[Exception | Callable[[], None]]] = {}
 
@@ -61,6 +63,10 @@ class MemoryJobs:
 
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:  # noqa: ARG002
         self._called("delete_pod", name, uid)
+
+    async def node_state(self, name: str) -> NodeState | None:
+        self._called("node_state", name)
+        return self.nodes.get(name)
 
     def _called(self, verb: str, *arguments: str) -> None:
         self.calls.append((verb, *arguments))

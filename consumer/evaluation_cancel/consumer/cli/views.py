@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,24 +32,31 @@ _STUCK_COLUMNS: Final = (
 )
 
 
-async def read_status(database: Database, evaluation_id: UUID) -> dict[str, Any]:
-    """All rows of one evaluation. One connection but several statements, so concurrent changes may show in part."""
+async def read_status(database: Database, evaluation_id: UUID, job_create_grace: float) -> dict[str, Any]:
+    """All rows of one evaluation; `job_create_grace` is the setting, in seconds.
+
+    One connection but several statements, so concurrent changes may show in part.
+    """
     async with database.connection() as tx:
         evaluation = await reads.evaluation(tx, evaluation_id)
         held = await reads.held_report(tx, evaluation_id)
         return {
             "evaluation": dict(evaluation) if evaluation else None,
             "held_report": dict(held) if held else None,
-            "cancellations": [_cancellation(row) for row in await reads.cancellations(tx, evaluation_id)],
+            "cancellations": [
+                _cancellation(row, job_create_grace) for row in await reads.cancellations(tx, evaluation_id)
+            ],
             "commands": [dict(row) for row in await reads.commands(tx, evaluation_id)],
             "messages": [_message(row) for row in await reads.messages(tx, evaluation_id)],
         }
 
 
-async def read_stuck(database: Database, older_than: float, limit: int) -> list[dict[str, Any]]:
+async def read_stuck(
+    database: Database, older_than: float, limit: int, job_create_grace: float
+) -> list[dict[str, Any]]:
     """Cancellations that have been open for more than `older_than` seconds, oldest first."""
     async with database.connection() as tx:
-        return [_with_reasons(dict(row)) for row in await reads.stuck(tx, older_than, limit)]
+        return [_with_reasons(dict(row), job_create_grace) for row in await reads.stuck(tx, older_than, limit)]
 
 
 def print_status(known: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
@@ -103,13 +110,13 @@ def _text(value: object) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S.%f}Z" if isinstance(value, datetime) else escape(str(value))
 
 
-def _cancellation(row: Mapping[str, Any]) -> dict[str, Any]:
-    known = _with_reasons(dict(row)) if row["ended_at"] is None else dict(row)
+def _cancellation(row: Mapping[str, Any], job_create_grace: float) -> dict[str, Any]:
+    known = _with_reasons(dict(row), job_create_grace) if row["ended_at"] is None else dict(row)
     opened = {name: None if row[name] is None else orjson.loads(row[name]) for name in ("evidence", "cleanup_report")}
     return {**known, **opened}
 
 
-def _with_reasons(row: dict[str, Any]) -> dict[str, Any]:
+def _with_reasons(row: dict[str, Any], job_create_grace: float) -> dict[str, Any]:
     """The row of an open cancellation with `waits_for`. The error of an earlier attempt is left out."""
     if not row["errors"]:
         row["last_error_code"] = row["last_error_text"] = None
@@ -120,6 +127,7 @@ def _with_reasons(row: dict[str, Any]) -> dict[str, Any]:
         holder=row["claimed_by"],
         due=row["next_attempt_at"],
         has_cluster=row["cluster"] is not None,
+        appears_until=row["accepted_at"] + timedelta(seconds=job_create_grace),
     )
     return row
 

@@ -22,6 +22,9 @@ NOT_CREATED = "not created"
 Doubt = Literal["grace_zero", "forced", "node_gone", "not_seen", "not_watched", "managed_elsewhere", "resolved_by_hand"]
 """Why an end is presumed and not proven. `docs/states.md` explains each."""
 
+NodeState = Literal["ready", "not_ready", "gone"]
+"""Whether the kubelet of a pod's node reports, or the node's object is gone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerEnd:
@@ -47,6 +50,8 @@ class PodGone:
     """No process of the pod can run: every container was seen terminated, or the pod was on no node."""
     doubt: Doubt | None = None
     """Why `stopped` is False, if the pod vanished as it was last seen."""
+    node_state: NodeState | None = None
+    """Of a pod that is overdue or in doubt, when it was last asked for. None: not asked, or no right to read nodes."""
     terminating_since: datetime | None = None
     finalizers: tuple[str, ...] = ()
 

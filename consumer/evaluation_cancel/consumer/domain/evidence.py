@@ -50,6 +50,7 @@ def _pod_ended(pod: PodGone, gone_at: datetime) -> PodEnded:
         node=pod.node,
         stopped=pod.stopped or (None if pod.doubt is None else False),
         doubt=pod.doubt,
+        node_state=pod.node_state,
         containers=tuple(
             ContainerEnded(name=each.name, exit_code=each.exit_code, reason=_identifier(each.reason) or None)
             for each in pod.containers

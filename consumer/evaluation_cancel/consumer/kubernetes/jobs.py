@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import JobFinished
+from evaluation_cancel.consumer.domain.cancellations import JobFinished, NodeState
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.client import METADATA_ONLY, Answer, ExpiredError, KubernetesCalls
+from evaluation_cancel.consumer.kubernetes.nodes import NodeStates
 from evaluation_cancel.consumer.kubernetes.pod_state import parse_pod
 from evaluation_cancel.consumer.kubernetes.port import Job, Pod, of_evaluation
 
@@ -42,6 +43,7 @@ class KubernetesJobs:
         self.calls = calls
         self._namespaces = namespaces
         self._label = label
+        self._nodes = NodeStates(calls)
 
     async def get(self, namespace: str, name: str) -> Job | None:
         answer = await self.calls.call("GET", JOB, names=_names(namespace, name))
@@ -93,6 +95,9 @@ class KubernetesJobs:
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         # 404: gone meanwhile. 409: another pod under this name, so this one is gone.
         await self.calls.call("DELETE", POD, names=_names(namespace, name), body=body)
+
+    async def node_state(self, name: str) -> NodeState | None:
+        return await self._nodes.state(name)
 
     async def close(self) -> None:
         await self.calls.close()

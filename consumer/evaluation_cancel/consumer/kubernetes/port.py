@@ -1,4 +1,4 @@
-"""What the teardown needs of Kubernetes: five calls, and a few facts about Jobs and pods.
+"""What the teardown needs of Kubernetes: six calls, and a few facts about Jobs and pods.
 
 The rules on what the facts prove are in `teardown/attempt.py`; `jobs.py` implements the calls on an API server.
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-from evaluation_cancel.consumer.domain.cancellations import ContainerEnd, Doubt, JobFinished
+from evaluation_cancel.consumer.domain.cancellations import ContainerEnd, Doubt, JobFinished, NodeState
 from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 
 CONTROLLER_UID_LABEL = "batch.kubernetes.io/controller-uid"
@@ -108,6 +108,9 @@ class Jobs(Protocol):
 
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Request the deletion of the pod with this uid, with the grace period of its spec."""
+
+    async def node_state(self, name: str) -> NodeState | None:
+        """Whether the node's kubelet reports, read in the last seconds. None: it cannot be read."""
 
 
 Change = Literal["appeared", "ended"]

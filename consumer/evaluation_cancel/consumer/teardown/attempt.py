@@ -30,6 +30,7 @@ from evaluation_cancel.consumer.domain.cancellations import (
 from evaluation_cancel.consumer.domain.errors import CancellationError, Refusal, TemporaryError
 from evaluation_cancel.consumer.kubernetes.port import Job, Jobs, Pod, evaluation_of
 from evaluation_cancel.consumer.teardown.findings import Findings, Watched
+from evaluation_cancel.consumer.teardown.nodes import with_nodes
 from evaluation_cancel.consumer.teardown.rules import TeardownRules, retry_pause
 
 FOREGROUND = "foregroundDeletion"
@@ -111,6 +112,10 @@ class _Attempt:
         return self.retry(TemporaryError("incomplete_job_reference", "namespace or name of the Job is missing"))
 
     async def run(self) -> Outcome:
+        outcome = await self.outcome()
+        return replace(outcome, evidence=await with_nodes(outcome.evidence, self.jobs, self.now()))
+
+    async def outcome(self) -> Outcome:
         try:
             return await (self.known() if self.row.job_uid else self.unknown())
         except Refusal as refusal:

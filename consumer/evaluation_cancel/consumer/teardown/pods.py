@@ -50,4 +50,4 @@ def _later(before: PodGone | None, now: PodGone) -> PodGone:
     gone_at = now.gone_at or before.gone_at
     if before.stopped and not now.stopped:
         return replace(before, first_seen_at=first, gone_at=gone_at)
-    return replace(now, first_seen_at=first, gone_at=gone_at)
+    return replace(now, first_seen_at=first, gone_at=gone_at, node_state=before.node_state)

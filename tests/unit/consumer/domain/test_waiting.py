@@ -50,3 +50,21 @@ def test_a_wait_for_the_job_and_a_wait_for_proof_are_told_apart() -> None:
     assert sentences(TeardownEvidence())[0] == "no Job was seen yet; one may still appear"
     assert "waits for proof" in sentences(TeardownEvidence(job="uid", objects_gone_at=NOW))[0]
     assert len(sentences(TeardownEvidence(), has_cluster=False)) == 1
+
+
+def test_a_job_that_was_not_seen_may_appear_until_a_time_that_is_named() -> None:
+    assert sentences(TeardownEvidence(), appears_until=NOW)[0].endswith("may still appear until 2026-01-01 12:00:00Z")
+
+
+def test_the_state_of_a_node_stands_beside_its_name() -> None:
+    overdue = PodGone(name="a", uid="1", first_seen_at=NOW, node="n-1", node_state="not_ready", terminating_since=NOW)
+    said = sentences(TeardownEvidence(job="uid", pods=(overdue,)))
+    assert said[0] == "pod a on n-1 (not ready) should have ended by 2026-01-01 12:00:00Z"
+
+
+def test_a_wait_for_proof_names_the_pods_that_were_not_seen_to_stop() -> None:
+    lost = PodGone(name="a", uid="1", first_seen_at=NOW, gone_at=NOW, node="n-1", node_state="gone", doubt="forced")
+    seen = PodGone(name="b", uid="2", first_seen_at=NOW, gone_at=NOW, stopped=True)
+    said = sentences(TeardownEvidence(job="uid", objects_gone_at=NOW, pods=(lost, seen)))
+    assert said[1] == "pod a on n-1 (gone) was not seen to stop"
+    assert len(said) == 3

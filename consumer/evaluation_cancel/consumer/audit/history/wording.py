@@ -85,7 +85,8 @@ def _proof(evidence: dict[str, Any]) -> str:
 
 def describe_pod(pod: Mapping[str, Any]) -> str:
     """What is known of one pod in the evidence, in one line."""
-    where = f" on {pod['node']}" if pod.get("node") else ""
+    state = f" ({str(pod['node_state']).replace('_', ' ')})" if pod.get("node_state") else ""
+    where = f" on {pod['node']}{state}" if pod.get("node") else ""
     containers = [f"{each['name']} exit {each['exit_code']}" for each in pod.get("containers") or ()]
     ended = f", terminated: {', '.join(containers)}" if containers else ""
     doubt = f", its end was not seen ({pod['doubt']})" if pod.get("doubt") and not pod.get("stopped") else ""
