@@ -18,7 +18,7 @@ from deploy.local.demo.cases import Case, Expected, Sent
 from deploy.local.demo.screen import Screen
 from deploy.local.errors import NotAsToldError
 from deploy.local.play.listener import PATIENCE, Heard, Listener
-from deploy.local.play.orchestrator import Evaluation, Orchestrator
+from deploy.local.play.orchestrator import GRACE, Evaluation, Orchestrator
 from deploy.local.play.words import dead_letter_in_words, in_words
 from deploy.local.processes.plain_http import plain_client
 from deploy.local.stand.system import System
@@ -54,11 +54,18 @@ class Desk:
         return made
 
     async def running_case(
-        self, name: str, expected: Expected, *, pods: int = 1, ends_after: int = 0, told: bool = True
+        self,
+        name: str,
+        expected: Expected,
+        *,
+        pods: int = 1,
+        ends_after: int | None = 0,
+        grace: int = GRACE,
+        told: bool = True,
     ) -> Case:
         """One whose Job runs."""
         evaluation, _ = await self.orchestrator.run(
-            await self.orchestrator.register("blue"), pods=pods, ends_after=ends_after
+            await self.orchestrator.register("blue"), pods=pods, ends_after=ends_after, grace=grace
         )
         return self.case(name, evaluation, expected, told=told)
 

@@ -1,12 +1,13 @@
 """The demo from beginning to end: `python -m deploy.local demo`. The exit code says whether all was as told."""
 
-from deploy.local.demo import acts, audit, kill
+from deploy.local.demo import acts, audit, kill, processes
 from deploy.local.demo.checks import all_checks
 from deploy.local.demo.closing import show_checks, show_table
 from deploy.local.demo.desk import Desk, desk
 from deploy.local.demo.facts import look_at_rest
 from deploy.local.demo.screen import Screen
 from deploy.local.errors import NotAsToldError, StandError
+from deploy.local.kubernetes_kubelet.cluster import KubeletKubernetes
 from deploy.local.play.listener import listening
 from deploy.local.play.orchestrator import orchestrator
 from deploy.local.play.places import Places
@@ -97,4 +98,8 @@ async def _acts(made: Desk) -> kill.Killed:
     await acts.bare_json(made)
     await acts.undecodable(made)
     await acts.slow_ends(made, slow)
-    return await kill.kill_in_mid_work(made)
+    killed = await kill.kill_in_mid_work(made)
+    kubernetes = made.running.stack.kubernetes
+    if isinstance(kubernetes, KubeletKubernetes):
+        await processes.ignores_its_end(made, kubernetes)
+    return killed

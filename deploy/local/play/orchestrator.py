@@ -22,6 +22,8 @@ from deploy.local.stand.system import BUCKET, CLUSTER
 from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 
 ENDS_AFTER = "stand.evaluation-cancel/ends-after"
+GRACE = 30
+"""Seconds that Kubernetes gives a pod to end unless its spec says otherwise."""
 IMAGE = "busybox:1.37"
 REQUEST = b'{"model": "gpt-neo", "suite": "robustness"}'
 _ARTIFACT = b"x" * 2048
@@ -77,12 +79,17 @@ class Orchestrator:
         await self._call("register", evaluation.id, team, BUCKET, evaluation.prefix, evaluation.request_key)
         return evaluation
 
-    async def run(self, evaluation: Evaluation, *, pods: int = 1, ends_after: int = 0) -> tuple[Evaluation, Answer]:
-        """Start its Job unless that is refused; `ends_after` is how many seconds its pods take to end."""
+    async def run(
+        self, evaluation: Evaluation, *, pods: int = 1, ends_after: int | None = 0, grace: int = GRACE
+    ) -> tuple[Evaluation, Answer]:
+        """Start its Job unless that is refused.
+
+        `ends_after` is how many seconds its pods take to end, of the `grace` that they get; None: they ignore SIGTERM.
+        """
         answer = await self._call("starting", evaluation.id, CLUSTER, self._namespace, evaluation.job_name)
         if not answer.done:
             return evaluation, answer
-        body: Any = job(evaluation, pods=pods, ends_after=ends_after, node=self._node)
+        body: Any = job(evaluation, pods=pods, ends_after=ends_after, grace=grace, node=self._node)
         created = await self._jobs.create_namespaced_job(self._namespace, body)
         uid = str(created.metadata.uid)
         await self._call("attach_job", evaluation.id, uid)
@@ -124,12 +131,13 @@ class Orchestrator:
         return Answer(done=row["done"], answer=row["answer"])
 
 
-def job(evaluation: Evaluation, *, pods: int, ends_after: int, node: str | None) -> dict[str, Any]:
+def job(evaluation: Evaluation, *, pods: int, ends_after: int | None, grace: int, node: str | None) -> dict[str, Any]:
     """The Job as it is sent: the label with the evaluation's id stands on it and on its pods."""
     label = {EVALUATION_LABEL: str(evaluation.id)}
-    work = f"trap 'sleep {ends_after}; exit 0' TERM; sleep 86400 & wait"
+    at_term = "" if ends_after is None else f"sleep {ends_after}; exit 0"
+    work = f"trap '{at_term}' TERM; while true; do sleep 86400 & wait; done # {evaluation.id}"
     container = {"name": "worker", "image": IMAGE, "command": ["sh", "-c", work]}
-    pod: dict[str, Any] = {"restartPolicy": "Never", "containers": [container]}
+    pod: dict[str, Any] = {"restartPolicy": "Never", "containers": [container], "terminationGracePeriodSeconds": grace}
     if node is not None:
         pod["nodeName"] = node
     return {
@@ -140,7 +148,13 @@ def job(evaluation: Evaluation, *, pods: int, ends_after: int, node: str | None)
             "parallelism": pods,
             "completions": pods,
             "backoffLimit": 0,
-            "template": {"metadata": {"labels": label, "annotations": {ENDS_AFTER: str(ends_after)}}, "spec": pod},
+            "template": {
+                "metadata": {
+                    "labels": label,
+                    "annotations": {ENDS_AFTER: str(grace if ends_after is None else ends_after)},
+                },
+                "spec": pod,
+            },
         },
     }
 
