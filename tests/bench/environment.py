@@ -19,6 +19,7 @@ from deploy.local.processes.part import Part
 from deploy.local.processes.process import Child, Workspace, workspace
 from deploy.local.services.postgres import Postgres, postgres
 from evaluation_cancel.consumer.migrations import schema
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from evaluation_cancel.schemas.topics import Topics
 
 _TEMPLATE = "bench"
@@ -65,5 +66,5 @@ def default_kafka() -> str:
 async def bench_environment(kafka: str) -> AsyncIterator[BenchEnvironment]:
     broker = kafka_real if kafka == "real" else kafka_memory
     async with workspace() as work, postgres(work, settings=DURABLE) as server, broker(work) as running:
-        await schema.upgrade(await server.create_database(_TEMPLATE))
+        await schema.upgrade(PostgresLogin.at(await server.create_database(_TEMPLATE)))
         yield BenchEnvironment(work=work, postgres=server, kafka=running)

@@ -18,6 +18,7 @@ from deploy.local.kafka.broker import ensure_topics
 from deploy.local.kubernetes.admin import administrator, create_namespace, delete_namespace
 from deploy.local.stand.stack import Stack, stack
 from evaluation_cancel.consumer.migrations import schema
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from evaluation_cancel.schemas.topics import Topics
 from tests.support.stacks import chosen_stack
 
@@ -53,7 +54,7 @@ async def environment() -> AsyncIterator[Stack]:
 @pytest.fixture(scope="session")
 async def migrated(environment: Stack) -> str:
     """The name of a database with the schema, used as a template only: a copy is faster than an upgrade."""
-    await schema.upgrade(await environment.postgres.create_database(TEMPLATE))
+    await schema.upgrade(PostgresLogin.at(await environment.postgres.create_database(TEMPLATE)))
     return TEMPLATE
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.domain.errors import CancellationError, TemporaryError
 from evaluation_cancel.consumer.kafka.event_producer import KafkaEventProducer
 from evaluation_cancel.consumer.kubernetes import connect as kubernetes_connection
 from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess
@@ -27,6 +27,7 @@ from evaluation_cancel.consumer.settings import ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql import reads
 from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.consumer.sql.database import Database
+from evaluation_cancel.consumer.sql.errors import PostgresError
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
 from evaluation_cancel.consumer.wiring import Clients, wire
 
@@ -118,11 +119,17 @@ async def _release(claims: PostgresCancellationStore | None, worker: str) -> Non
 
 
 async def _not_ready(opened: Database) -> str | None:
+    """Why no command can be carried out now, whatever Postgres says."""
     try:
         async with opened.connection() as tx:
-            return await version.problem(tx)
-    except TemporaryError as error:
-        return error.code
+            writable = await reads.is_writable(tx)
+            problem = await version.problem(tx)
+    except (CancellationError, PostgresError) as error:
+        return str(error)
+    if not writable:
+        await opened.renew()
+        return "postgres_read_only: this server takes no writes; a failover may be under way"
+    return problem
 
 
 async def _observe(opened: Database, metrics: Metrics, relay: Relay | None) -> None:

@@ -12,11 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
 from evaluation_cancel.schemas.kafka_settings import KafkaSettings
+from evaluation_cancel.schemas.postgres.address import parse_dsn
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 Loop = Literal["intake", "teardown", "cleanup", "outbox", "reconcile"]
 ALL_LOOPS: Final[tuple[Loop, ...]] = ("intake", "teardown", "cleanup", "outbox", "reconcile")
@@ -42,6 +44,13 @@ class ConsumerSettings(KafkaSettings):
 
     postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/postgres")
     """postgresql:// address of the database with the schema evaluation_cancel."""
+    postgres_dsn_file: Path | None = None
+    """File with the DSN instead, read for each new connection, so that it may change at any time."""
+    postgres_password_file: Path | None = None
+    """File with the password, read for each new connection. It takes the place of the one in the DSN."""
+    postgres_password_command: tuple[str, ...] = ()
+    """JSON list: a program and its arguments that print the password, such as a token of RDS or Vault. It is run for
+    new connections, at most every 5 s, and may take 10 s."""
     postgres_pool_size: int = Field(default=10, ge=2, le=200)
     """Connections at most. Each loop uses one or two at a time, so the default suffices for all loops."""
     postgres_statement_timeout: float = Field(default=10.0, gt=0, le=60)
@@ -50,6 +59,9 @@ class ConsumerSettings(KafkaSettings):
     """Seconds to wait for a lock. Most locks are skipped instead, so few statements wait."""
     postgres_statement_cache_size: int = Field(default=200, ge=0)
     """Prepared statements per connection. 0 behind PgBouncer in transaction mode, which cannot keep them."""
+    postgres_startup_parameters: bool = True
+    """Set time limits once for each connection. false behind a pooler that refuses startup parameters, as PgBouncer
+    does: they are then set in each transaction, for one round trip more."""
     evaluations_table: EvaluationsTable = Field(default_factory=EvaluationsTable)
     """JSON: table and columns of an existing evaluations table. The default is the service's own table."""
 
@@ -136,6 +148,28 @@ class ConsumerSettings(KafkaSettings):
         if self.publish_timeout >= self.outbox_lease:
             raise ValueError("publish_timeout must be below outbox_lease")
         return self
+
+    @field_validator("postgres_dsn")
+    @classmethod
+    def _is_an_address(cls, dsn: SecretStr) -> SecretStr:
+        parse_dsn(dsn.get_secret_value())
+        return dsn
+
+    @model_validator(mode="after")
+    def _login_is_there(self) -> Self:
+        if self.postgres_dsn_file is not None and "postgres_dsn" in self.model_fields_set:
+            raise ValueError("postgres_dsn and postgres_dsn_file are both set; one is enough")
+        self.postgres_login().check()
+        return self
+
+    def postgres_login(self) -> PostgresLogin:
+        """Where connections get their address and password. Make one for each pool."""
+        return PostgresLogin(
+            dsn=self.postgres_dsn,
+            dsn_file=self.postgres_dsn_file,
+            password_file=self.postgres_password_file,
+            password_command=self.postgres_password_command,
+        )
 
     @property
     def cleanup_time(self) -> timedelta:

@@ -109,7 +109,7 @@ class Postgres(PostgresServer, Part):
 @asynccontextmanager
 async def postgres(work: Workspace, *, settings: Mapping[str, str] | None = None) -> AsyncIterator[Postgres]:
     """A started server, and none at the end."""
-    account = _account()
+    account = unprivileged_account()
     home = work.directory / "postgres"
     home.mkdir()
     binaries = await asyncio.to_thread(_binaries, work.directory, account)
@@ -164,7 +164,7 @@ def _remove_shared_memory(data: Path) -> None:
         libc.shmctl(segment, _IPC_RMID, None)
 
 
-def _account() -> str | None:
+def unprivileged_account() -> str | None:
     """The account Postgres runs under when we are root; otherwise ours."""
     if os.geteuid() != 0:
         return None

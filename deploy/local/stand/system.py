@@ -26,6 +26,7 @@ from deploy.local.stand.endpoint import Endpoint, endpoint
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.migrations import schema
 from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from evaluation_cancel.schemas.topics import Topics
 
 CLUSTER = "local"
@@ -108,7 +109,7 @@ async def _prepared(stack: Stack, namespace: str, tokens: Issuer, settings: Mapp
     kafka = _kafka_settings(stack)
     kubeconfig, *_ = await asyncio.gather(
         _kubeconfig(stack),
-        schema.upgrade(dsn),
+        schema.upgrade(PostgresLogin.at(dsn)),
         ensure_topics(stack.kafka, kafka.topics.specs()),
         _bucket(stack),
     )

@@ -96,10 +96,11 @@ async def endpoint(settings: EndpointSettings) -> AsyncIterator[Endpoint]:
 async def _store(settings: EndpointSettings, stack: AsyncExitStack) -> Store:
     store = await open_store(
         StoreAccess(
-            dsn=settings.endpoint_postgres_dsn.get_secret_value(),
+            login=settings.postgres_login(),
             pool_size=settings.endpoint_postgres_pool_size,
             timeout=settings.endpoint_postgres_timeout,
             statement_cache_size=settings.endpoint_postgres_statement_cache_size,
+            startup_parameters=settings.endpoint_postgres_startup_parameters,
         )
     )
     stack.push_async_callback(store.close)

@@ -16,7 +16,9 @@ from evaluation_cancel.consumer.domain.commands import ReceivedCommand
 from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.intake.eager_claims import EagerClaims, SlotSupplier
 from evaluation_cancel.consumer.sql.database import Database, open_pool
+from evaluation_cancel.consumer.sql.session import SessionSettings
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from tests.support.consumer.commands import EVENTS
 
 LEASE = timedelta(seconds=30)
@@ -140,12 +142,10 @@ async def raise_at(postgres_env: PostgresEnv, evaluation: UUID) -> None:
 async def open_postgres_env(dsn: str) -> AsyncIterator[PostgresEnv]:
     """A second environment on the same database acts as a second consumer."""
     pool = await open_pool(
-        dsn,
+        PostgresLogin.at(dsn),
         max_size=5,
-        statement_timeout_ms=5000,
-        lock_timeout_ms=1000,
         statement_cache_size=100,
-        application_name="test",
+        session=SessionSettings(application_name="test", statement_timeout_ms=5000, lock_timeout_ms=1000),
     )
     admin = await asyncpg.connect(dsn)
     try:

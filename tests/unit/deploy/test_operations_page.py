@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from evaluation_cancel.consumer.metrics import Metrics
-from evaluation_cancel.consumer.sql.database import session_settings
 from evaluation_cancel.schemas.events import RejectionCode
 
 ROOT = Path(__file__).parents[3]
@@ -31,8 +30,3 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
-def test_every_setting_that_a_pooler_would_refuse_is_named() -> None:
-    behind_a_pooler = OPERATIONS[OPERATIONS.index("Behind PgBouncer") :]
-    assert [name for name in session_settings(1, 1) if f"`{name}`" not in behind_a_pooler] == []

@@ -29,14 +29,14 @@ def upgrade(
     if sql:
         print(schema.sql(settings.evaluations_table))  # noqa: T201  # for a file or a pipe
         return
-    run_on_postgres(schema.upgrade(settings.postgres_dsn.get_secret_value(), settings.evaluations_table))
+    run_on_postgres(schema.upgrade(settings.postgres_login(), settings.evaluations_table))
     Console().print("The database has this version's schema.")
 
 
 @app.command()
 def check() -> None:
     """Check that the database has this version's schema. Exits with 1 when not."""
-    problem = run_on_postgres(version.check(load_settings(ConsumerSettings).postgres_dsn.get_secret_value()))
+    problem = run_on_postgres(version.check(load_settings(ConsumerSettings).postgres_login()))
     if problem is not None:
         print(problem, file=sys.stderr)  # noqa: T201  # the command's answer
         raise SystemExit(1)
@@ -51,7 +51,7 @@ def role(
     if sql:
         print(role_sql(), end="")  # noqa: T201  # for a file or a pipe
         return
-    run_on_postgres(make_role(load_settings(ConsumerSettings).postgres_dsn.get_secret_value()))
+    run_on_postgres(make_role(load_settings(ConsumerSettings).postgres_login()))
     Console().print(f"The role {READER_ROLE} has the rights that the HTTP endpoint needs.")
 
 

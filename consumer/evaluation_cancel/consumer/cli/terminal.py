@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from evaluation_cancel.consumer.domain.errors import Refusal
 from evaluation_cancel.consumer.runtime.terminal import run_for_terminal
-from evaluation_cancel.consumer.sql.database import PostgresError, translated
+from evaluation_cancel.consumer.sql.errors import PostgresError, translated
 
 T = TypeVar("T")
 

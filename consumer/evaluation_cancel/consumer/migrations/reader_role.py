@@ -8,7 +8,8 @@ evaluation_cancel_reader`.
 
 from typing import Final
 
-import asyncpg
+from evaluation_cancel.consumer.migrations.connection import connect
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 READER_ROLE: Final = "evaluation_cancel_reader"
 VIEWS: Final = ("command_answers", "cancellation_progress")
@@ -43,9 +44,9 @@ def role_sql() -> str:
     return ";\n".join((CREATE, *GRANTS)) + ";\n"
 
 
-async def make_role(dsn: str) -> None:
+async def make_role(login: PostgresLogin) -> None:
     """Create the role if it is missing, and grant its rights. Raises the driver's error."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(login)
     try:
         async with connection.transaction():
             if not await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", READER_ROLE):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from evaluation_cancel.consumer.migrations.connection import connect
 from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable, evaluations_sql
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 _CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS evaluation_cancel"
 # Of two replicas that upgrade at the same time, the second waits and then finds nothing to do.
@@ -30,12 +31,12 @@ def _config() -> Config:
     return config
 
 
-async def upgrade(dsn: str, mapping: EvaluationsTable | None = None) -> None:
+async def upgrade(login: PostgresLogin, mapping: EvaluationsTable | None = None) -> None:
     """Run the missing revisions and replace the functions and triggers of the evaluations table, in one transaction.
 
     Safe while consumers of this version run. Raises the driver's error.
     """
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(login))
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade, mapping or EvaluationsTable())

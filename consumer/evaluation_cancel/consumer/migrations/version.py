@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from evaluation_cancel.consumer.migrations.connection import connect
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
+
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
@@ -36,9 +39,9 @@ async def problem(connection: Connection) -> str | None:
     return f"the database is at revision {found or 'none'}, this version needs {NEWEST}: run `migrate upgrade`"
 
 
-async def check(dsn: str) -> str | None:
+async def check(login: PostgresLogin) -> str | None:
     """Connect to the database and return the result of `problem`. Raises the driver's error."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(login)
     try:
         return await problem(connection)
     finally:

@@ -1,39 +1,31 @@
-"""Connections to Postgres: the pool, transactions, how rows are read, and what each of the driver's errors means.
+"""Connections to Postgres: the pool, transactions, and how rows are read.
 
-The queries are in the modules beside this one.
+What the driver's errors mean is in `errors.py`; the queries are in the modules beside this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import asyncpg
 
-from evaluation_cancel.consumer.domain.errors import TemporaryError, Unstorable
+from evaluation_cancel.consumer.sql.errors import PostgresError, is_stale, translated
+from evaluation_cancel.consumer.sql.session import SessionSettings
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
+    Connection = asyncpg.Connection[asyncpg.Record]
     Transaction = PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 else:
-    Transaction = Pool = Any
+    Connection = Transaction = Pool = Any
 
 _Value = TypeVar("_Value")
-
-_DATA_CLASSES: Final = ("22", "23", "54", "EC", "P0")
-"""SQLSTATE classes of a row that can never be stored: data exception, integrity, program limit, our trigger's refusal
-(EC), and an exception raised by a trigger of the table's owner (P0). They concern one row; all others go on."""
-_PASSING_CLASSES: Final = ("08", "40", "53", "57")
-"""Connection, rollback (serialization, deadlock), resources, operator intervention (shutdown, timeouts)."""
-_PASSING_STATES: Final = ("55000", "55P03", "25006", "25P03")
-"""Not accepting connections; lock not available; read-only (a failover under way); idle in transaction timed out."""
-
-
-PostgresError = asyncpg.PostgresError
-"""The driver's class for an error that Postgres reports; `translated` lets some of these through."""
 
 Row = Mapping[str, Any]
 """A row as the driver returns it: columns by name."""
@@ -54,14 +46,13 @@ def row_count(status: str) -> int:
     return int(status.rpartition(" ")[2])
 
 
+async def connect(login: PostgresLogin, _dsn: None = None, **options: Any) -> Connection:
+    """Opens one connection with the address and the password as they are now."""
+    return await asyncpg.connect(**(options | await login.arguments()))
+
+
 async def open_pool(
-    dsn: str,
-    *,
-    max_size: int,
-    statement_timeout_ms: int,
-    lock_timeout_ms: int,
-    statement_cache_size: int,
-    application_name: str,
+    login: PostgresLogin, *, max_size: int, statement_cache_size: int, session: SessionSettings
 ) -> Pool:
     """A pool whose sessions the server ends when their process stalls or vanishes.
 
@@ -69,36 +60,15 @@ async def open_pool(
     the detection of a dead connection are therefore limited to well below the shortest lease.
     """
     return await asyncpg.create_pool(
-        dsn,
+        connect=partial(connect, login),
         min_size=0,  # a service started during an outage of Postgres waits for its end
         max_size=max_size,
-        command_timeout=statement_timeout_ms / 1000 + 5,
+        command_timeout=session.statement_timeout_ms / 1000 + 5,
         statement_cache_size=statement_cache_size,
         max_inactive_connection_lifetime=60,
         reset=_nothing_to_reset,
-        server_settings={
-            "application_name": application_name,
-            **session_settings(statement_timeout_ms, lock_timeout_ms),
-        },
+        server_settings=session.at_startup(),
     )
-
-
-def session_settings(statement_timeout_ms: int, lock_timeout_ms: int) -> dict[str, str]:
-    """Settings of each session. A pooler in between must pass them on or be configured to ignore them."""
-    return {
-        "search_path": "pg_catalog",
-        "statement_timeout": str(statement_timeout_ms),
-        "lock_timeout": str(lock_timeout_ms),
-        "idle_in_transaction_session_timeout": str(statement_timeout_ms),
-        # Every query finds its rows by key. Without statistics, or while they lag behind a flood of commands, the
-        # planner would read whole tables for a few hundred rows.
-        "enable_hashjoin": "off",
-        "enable_mergejoin": "off",
-        "enable_seqscan": "off",
-        "tcp_keepalives_idle": "5",
-        "tcp_keepalives_interval": "2",
-        "tcp_keepalives_count": "3",
-    }
 
 
 async def _nothing_to_reset(_connection: object) -> None:
@@ -111,45 +81,48 @@ async def _nothing_to_reset(_connection: object) -> None:
 class Database:
     """Opens transactions (READ COMMITTED) and connections for single statements, and translates their errors."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, begin: str = "") -> None:
+        """`begin`: statements for the beginning of each transaction, where sessions cannot be set up otherwise."""
         self._pool = pool
+        self._begin = begin
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction. Raises `TemporaryError` when repeating it may succeed, `Unstorable` when it never will."""
         with translated():
-            async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            async with self._acquired() as connection, connection.transaction():
+                if self._begin:
+                    await connection.execute(self._begin)
                 yield connection
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Transaction]:
-        """A connection for single statements, each a transaction of its own. Raises the same errors."""
+        """A connection for single statements, each a transaction of its own. Raises the same errors.
+
+        Where transactions need `begin`, all the statements are one.
+        """
+        if self._begin:
+            async with self.transaction() as transaction:
+                yield transaction
+            return
         with translated():
-            async with self._pool.acquire(timeout=10) as connection:
+            async with self._acquired() as connection:
                 yield connection
+
+    async def renew(self) -> None:
+        """Gives up all sessions once they are free: after a failover they may lead to the wrong server."""
+        await self._pool.expire_connections()
 
     async def close(self) -> None:
         """Closes the pool; waits for connections in use."""
         await self._pool.close()
 
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translates the driver's errors into `TemporaryError` and `Unstorable`; any other error is a bug and passes."""
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        state = error.sqlstate or ""
-        if state.startswith(_DATA_CLASSES):
-            raise Unstorable("unstorable", f"Postgres refused a value: {error}") from error
-        if state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES:
-            raise TemporaryError("postgres_unavailable", f"{state}: {error}", outcome_unknown=True) from error
-        raise
-    except UnicodeEncodeError as error:
-        raise Unstorable("unstorable", f"not valid UTF-8: {error.reason}") from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-            raise Unstorable("unstorable", f"the driver refused a value: {error}") from error
-        raise TemporaryError(
-            "postgres_unavailable", str(error) or type(error).__name__, outcome_unknown=True
-        ) from error
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Transaction]:
+        try:
+            async with self._pool.acquire(timeout=10) as connection:
+                yield connection
+        except PostgresError as error:
+            if is_stale(error):
+                await self.renew()
+            raise

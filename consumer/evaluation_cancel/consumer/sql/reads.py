@@ -94,6 +94,11 @@ async def held_report(tx: Transaction, evaluation_id: UUID) -> Row | None:
     return rows[0] if rows else None
 
 
+async def is_writable(tx: Transaction) -> bool:
+    """Whether the server takes writes, which a standby and a demoted primary do not."""
+    return bool(await tx.fetchval("SELECT pg_catalog.current_setting('transaction_read_only') = 'off'"))
+
+
 async def stuck(tx: Transaction, older_than_seconds: float, limit: int) -> Sequence[Row]:
     """Open cancellations older than that, oldest first, for printing."""
     return await fetch(tx, STUCK, timedelta(seconds=older_than_seconds), limit)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from evaluation_cancel.producer.settings import ProducerSettings
+from evaluation_cancel.schemas.postgres.address import parse_dsn
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -55,6 +58,15 @@ class EndpointSettings(ProducerSettings):
     """CloudEvents source of the commands; the same for all replicas, or an idempotency key means another command."""
     endpoint_postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/postgres")
     """postgresql:// address with a login of the role evaluation_cancel_reader, which can read two views and nothing."""
+    endpoint_postgres_dsn_file: Path | None = None
+    """File with the DSN instead, read for each new connection, so that it may change at any time."""
+    endpoint_postgres_password_file: Path | None = None
+    """File with the password, read for each new connection. It takes the place of the one in the DSN."""
+    endpoint_postgres_password_command: tuple[str, ...] = ()
+    """JSON list: a program and its arguments that print the password. It is run for new connections, at most every
+    5 s, and may take 10 s."""
+    endpoint_postgres_startup_parameters: bool = True
+    """false behind a pooler that refuses startup parameters: time limits are then set in each transaction."""
     endpoint_postgres_pool_size: int = Field(default=5, ge=2, le=100)
     """Connections at most. One serves all who wait for an outcome, the others the status pages."""
     endpoint_postgres_timeout: float = Field(default=3.0, gt=0, le=30)
@@ -116,9 +128,24 @@ class EndpointSettings(ProducerSettings):
     @field_validator("endpoint_postgres_dsn")
     @classmethod
     def _is_an_address(cls, dsn: SecretStr) -> SecretStr:
-        if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must begin with postgresql://")
+        parse_dsn(dsn.get_secret_value())
         return dsn
+
+    @model_validator(mode="after")
+    def _login_is_there(self) -> Self:
+        if self.endpoint_postgres_dsn_file is not None and "endpoint_postgres_dsn" in self.model_fields_set:
+            raise ValueError("endpoint_postgres_dsn and endpoint_postgres_dsn_file are both set; one is enough")
+        self.postgres_login().check()
+        return self
+
+    def postgres_login(self) -> PostgresLogin:
+        """Where connections get their address and password. Make one for each pool."""
+        return PostgresLogin(
+            dsn=self.endpoint_postgres_dsn,
+            dsn_file=self.endpoint_postgres_dsn_file,
+            password_file=self.endpoint_postgres_password_file,
+            password_command=self.endpoint_postgres_password_command,
+        )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

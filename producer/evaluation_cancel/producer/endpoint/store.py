@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import asyncpg
+
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -59,6 +62,8 @@ PING: Final = "SELECT FROM evaluation_cancel.command_answers LIMIT 0"
 
 _REFUSALS: Final = ("28", "3D", "3F", "42")
 """SQLSTATE classes: login, no such database, no such schema, no such view or no right to it."""
+_STALE_SESSIONS: Final = ("57P01", "57P02", "57P03", "57P05")
+"""Shut down, crashed, starting up, timed out: a new session may reach the server that took over."""
 
 Row = Mapping[str, Any]
 
@@ -94,38 +99,46 @@ class CommandSeen:
 class StoreAccess:
     """How Postgres is reached; see the settings of these names."""
 
-    dsn: str
+    login: PostgresLogin
     pool_size: int
     timeout: float
     statement_cache_size: int
+    startup_parameters: bool = True
+
+    def session(self) -> dict[str, str]:
+        """The settings of each session, or of each transaction."""
+        return {"search_path": "pg_catalog", "statement_timeout": str(int(self.timeout * 1000))}
 
 
 async def open_store(access: StoreAccess) -> Store:
     """Connects when first asked: the endpoint can start while Postgres is away."""
+    application = {"application_name": "evaluation-cancel endpoint", "default_transaction_read_only": "on"}
     pool = await asyncpg.create_pool(
-        access.dsn,
+        connect=partial(_connect, access.login),
         min_size=0,
         max_size=access.pool_size,
         timeout=access.timeout,
         command_timeout=access.timeout,
         statement_cache_size=access.statement_cache_size,
         max_inactive_connection_lifetime=60,
-        server_settings={
-            "application_name": "evaluation-cancel endpoint",
-            "search_path": "pg_catalog",
-            "statement_timeout": str(int(access.timeout * 1000)),
-            "default_transaction_read_only": "on",
-        },
+        server_settings={**application, **access.session()} if access.startup_parameters else {},
     )
-    return Store(pool, access.timeout)
+    settings = {} if access.startup_parameters else access.session()
+    return Store(pool, access.timeout, "; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items()))
+
+
+async def _connect(login: PostgresLogin, _dsn: None = None, **options: Any) -> Any:
+    return await asyncpg.connect(**(options | await login.arguments()))
 
 
 class Store:
     """Safe to share by all tasks of one event loop."""
 
-    def __init__(self, pool: Pool, timeout: float) -> None:
+    def __init__(self, pool: Pool, timeout: float, begin: str = "") -> None:
+        """`begin`: statements for the beginning of each transaction, where sessions cannot be set up otherwise."""
         self._pool = pool
         self._timeout = timeout
+        self._begin = begin
 
     async def answers(self, source: str, ids: Sequence[str]) -> dict[str, CommandSeen]:
         """Those of the commands that are recorded."""
@@ -152,8 +165,14 @@ class Store:
     async def _fetch(self, query: str, *arguments: object) -> Sequence[Row]:
         try:
             async with self._pool.acquire(timeout=self._timeout) as connection:
-                return cast("Sequence[Row]", await connection.fetch(query, *arguments))
+                if not self._begin:
+                    return cast("Sequence[Row]", await connection.fetch(query, *arguments))
+                async with connection.transaction(readonly=True):
+                    await connection.execute(self._begin)
+                    return cast("Sequence[Row]", await connection.fetch(query, *arguments))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             state = getattr(error, "sqlstate", None) or ""
+            if state in _STALE_SESSIONS:
+                await self._pool.expire_connections()
             detail = f"{type(error).__name__}: {error}"
             raise StoreUnavailable(detail, misconfigured=state.startswith(_REFUSALS)) from error

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 
 from evaluation_cancel.consumer.migrations import schema, version
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 SHAPE = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
@@ -25,20 +26,20 @@ async def shape(dsn: str) -> list[tuple[object, ...]]:
 async def test_the_check_describes_an_empty_database_and_accepts_an_upgraded_one(
     empty_database: str,
 ) -> None:
-    assert "run `migrate upgrade`" in (await version.check(empty_database) or "")
-    await schema.upgrade(empty_database)
-    assert await version.check(empty_database) is None
+    assert "run `migrate upgrade`" in (await version.check(PostgresLogin.at(empty_database)) or "")
+    await schema.upgrade(PostgresLogin.at(empty_database))
+    assert await version.check(PostgresLogin.at(empty_database)) is None
 
 
 async def test_upgrading_again_changes_nothing(database: str) -> None:
     before = await shape(database)
-    await schema.upgrade(database)
+    await schema.upgrade(PostgresLogin.at(database))
     assert await shape(database) == before
 
 
 async def test_replicas_that_upgrade_at_the_same_time_wait_for_each_other(empty_database: str) -> None:
-    await asyncio.gather(*(schema.upgrade(empty_database) for _ in range(4)))
-    assert await version.check(empty_database) is None
+    await asyncio.gather(*(schema.upgrade(PostgresLogin.at(empty_database)) for _ in range(4)))
+    assert await version.check(PostgresLogin.at(empty_database)) is None
 
 
 async def test_the_printed_sql_creates_the_same_schema(database: str, empty_database: str) -> None:
@@ -46,4 +47,4 @@ async def test_the_printed_sql_creates_the_same_schema(database: str, empty_data
     await connection.execute(schema.sql())
     await connection.close()
     assert await shape(empty_database) == await shape(database)
-    assert await version.check(empty_database) is None
+    assert await version.check(PostgresLogin.at(empty_database)) is None

@@ -17,7 +17,9 @@ from evaluation_cancel.consumer.intake.decide import Batch, DecisionService
 from evaluation_cancel.consumer.intake.loop import Intake
 from evaluation_cancel.consumer.runtime.batching import BatchCompleter
 from evaluation_cancel.consumer.sql.database import Database, open_pool
+from evaluation_cancel.consumer.sql.session import SessionSettings
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from tests.support.consumer.commands import EVENTS, command
 from tests.support.consumer.postgres_env import PostgresEnv
 from tests.support.waiting import until
@@ -118,12 +120,12 @@ async def test_an_administrator_ends_the_session_while_it_finishes(
 async def impatient(postgres_env: PostgresEnv, *, idle: float = 60, lock: float = 60) -> AsyncIterator[PostgresEnv]:
     """The same database, through a pool whose sessions wait so many seconds at most."""
     pool = await open_pool(
-        postgres_env.dsn,
+        PostgresLogin.at(postgres_env.dsn),
         max_size=3,
-        statement_timeout_ms=int(idle * 1000),
-        lock_timeout_ms=int(lock * 1000),
         statement_cache_size=100,
-        application_name="impatient",
+        session=SessionSettings(
+            application_name="impatient", statement_timeout_ms=int(idle * 1000), lock_timeout_ms=int(lock * 1000)
+        ),
     )
     postgres_env.database = Database(pool)
     postgres_env.decide = DecisionService(postgres_env.database, EVENTS, postgres_env.eager_claims)

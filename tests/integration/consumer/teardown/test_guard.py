@@ -8,6 +8,7 @@ import pytest
 from evaluation_cancel.consumer.domain.cancellations import Failed, TeardownEvidence
 from evaluation_cancel.consumer.migrations import schema
 from evaluation_cancel.consumer.migrations.evaluations import STATUSES, EvaluationsTable
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from tests.support.consumer.commands import command
 from tests.support.consumer.postgres_env import PostgresEnv, open_postgres_env
 
@@ -184,7 +185,7 @@ MAPPING = EvaluationsTable(
 async def test_a_teams_own_table_is_cancelled_in_and_guarded_without_a_column_added(empty_database: str) -> None:
     async with open_postgres_env(empty_database) as postgres_env:
         await postgres_env.admin.execute(TEAMS_TABLE)
-        await schema.upgrade(empty_database, MAPPING)
+        await schema.upgrade(PostgresLogin.at(empty_database), MAPPING)
         run = await postgres_env.admin.fetchval("SELECT run_id FROM ml.runs")
         await postgres_env.send(command(run))
         with pytest.raises(asyncpg.PostgresError, match="is being cancelled"):

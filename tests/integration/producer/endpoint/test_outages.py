@@ -20,6 +20,7 @@ from deploy.local.stand.endpoint import reader_dsn, start_endpoint
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.migrations import schema
 from evaluation_cancel.schemas.kafka_settings import KafkaSettings
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from tests.support.producer.service import TEAM, Service, service
 from tests.support.stacks import chosen_stack
 from tests.support.waiting import until
@@ -56,7 +57,7 @@ async def fragile(environment: Stack, tokens: Issuer) -> AsyncIterator[Fragile]:
         kafka, child = await parts.enter_async_context(broker_of(work))
         own = dataclasses.replace(environment, work=work, postgres=server, kafka=kafka)
         dsn = await server.create_database("fragile")
-        await schema.upgrade(dsn)
+        await schema.upgrade(PostgresLogin.at(dsn))
         made = await parts.enter_async_context(service(own, dsn, "fragile-", tokens, settings=SETTINGS))
         yield Fragile(service=made, broker=child, postgres=server)
 

@@ -11,6 +11,7 @@ from deploy.local.services.postgres import postgres
 from deploy.local.stand.endpoint import reader_dsn
 from evaluation_cancel.consumer.migrations import schema, version
 from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE, VIEWS, make_role, role_sql
+from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 
 @pytest.fixture
@@ -70,10 +71,10 @@ async def test_who_may_not_make_roles_can_upgrade_and_the_role_is_made_later() -
         owner = await asyncpg.connect(owners)
         await owner.execute("CREATE ROLE upgrader LOGIN PASSWORD 'x' NOCREATEROLE")
         await owner.execute("GRANT CREATE ON DATABASE given TO upgrader")
-        await schema.upgrade(f"postgresql://upgrader:x@{owners.rpartition('@')[2]}")
-        assert await version.check(owners) is None
+        await schema.upgrade(PostgresLogin.at(f"postgresql://upgrader:x@{owners.rpartition('@')[2]}"))
+        assert await version.check(PostgresLogin.at(owners)) is None
         assert not await owner.fetchval("SELECT count(*) FROM pg_roles WHERE rolname = $1", READER_ROLE)
-        await make_role(owners)
+        await make_role(PostgresLogin.at(owners))
         reader = await asyncpg.connect(await reader_dsn(owners))
         assert await reader.fetch("SELECT * FROM evaluation_cancel.command_answers") == []
         await reader.close()
@@ -87,5 +88,5 @@ async def test_who_may_not_make_roles_can_upgrade_and_the_role_is_made_later() -
 
 
 async def test_several_databases_of_one_server_can_be_upgraded_at_once(empty_database: str) -> None:
-    await asyncio.gather(*(schema.upgrade(empty_database) for _ in range(3)))
-    await make_role(empty_database)
+    await asyncio.gather(*(schema.upgrade(PostgresLogin.at(empty_database)) for _ in range(3)))
+    await make_role(PostgresLogin.at(empty_database))

@@ -16,7 +16,8 @@ from evaluation_cancel.consumer.audit.kafka.reading import Log
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
 from evaluation_cancel.consumer.s3.connect import S3Access, open_client
 from evaluation_cancel.consumer.sql.connect import database
-from evaluation_cancel.consumer.sql.database import Database, translated
+from evaluation_cancel.consumer.sql.database import Database
+from evaluation_cancel.consumer.sql.errors import translated
 
 
 def kafka(settings: AuditSettings) -> AbstractAsyncContextManager[Log]:
