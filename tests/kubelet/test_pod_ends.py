@@ -1,13 +1,13 @@
-"""A real kubelet ends pods as the simulated one and KWOK do, by the same assertions."""
+"""The last state of a deleted pod in a watch, with a real kubelet."""
 
 import pytest
 
-from tests.integration.deploy.kubernetes.controllers.test_pod_ends import (
+from tests.support.consumer.cluster_env import ClusterEnv
+from tests.support.kubernetes.pod_contract import (
     test_a_deleted_pod_goes_with_the_report_of_all_its_containers,
     test_a_pod_deleted_by_force_goes_without_a_report,
     test_a_pod_with_a_grace_period_of_zero_goes_without_a_report,
 )
-from tests.support.consumer.cluster_env import ClusterEnv
 from tests.support.kubernetes.raw import Raw
 
 pytestmark = pytest.mark.kubelet

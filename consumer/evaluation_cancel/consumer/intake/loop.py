@@ -73,13 +73,14 @@ class Intake(Loop):
 
     async def run(self) -> None:
         backoff = Backoff()
-        await self._reader.start()
+        await self._start_reader()
         try:
             while self.next_round():
                 try:
                     records, next_offsets = await self._reader.read()
                 except TemporaryError as error:
-                    await backoff.sleep(error, "Commands wait: no offsets to read from.", action="intake_retry")
+                    why = "Commands wait: no offsets to read from."
+                    await self.wait_for_retry(backoff, error, why, action="intake_retry")
                     continue
                 backoff.reset()
                 self.progressed()
@@ -87,6 +88,18 @@ class Intake(Loop):
                     await self._handle(records, next_offsets)
         finally:
             await self._reader.stop()
+
+    async def _start_reader(self) -> None:
+        """Repeats until Kafka answers, or until stopped."""
+        backoff = Backoff()
+        while self.next_round():
+            try:
+                await self._reader.start()
+            except TemporaryError as error:
+                why = "Commands wait: Kafka cannot be reached."
+                await self.wait_for_retry(backoff, error, why, action="kafka_unavailable")
+            else:
+                return
 
     async def _handle(self, records: Sequence[RawRecord], next_offsets: Mapping[tuple[str, int], int]) -> None:
         commands, dead_letters = self._decode(records)
@@ -144,7 +157,8 @@ class Intake(Loop):
             except TemporaryError as error:
                 if self._stopping:
                     return None
-                await backoff.sleep(error, "Commands wait: they cannot be recorded.", action="intake_retry")
+                why = "Commands wait: they cannot be recorded."
+                await self.wait_for_retry(backoff, error, why, action="intake_retry")
             else:
                 self.progressed()
                 part = left.pop(0)

@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from evaluation_cancel.consumer.runtime.backoff import Backoff
 from evaluation_cancel.consumer.runtime.nudge import wait_at_most
 from evaluation_cancel.schemas.wire.codec import RawRecord
 from evaluation_cancel.schemas.wire.headers_decoder import install
@@ -54,21 +53,16 @@ class KafkaCommandReader:
         self._assignment = _Assignment()
 
     async def start(self) -> None:
-        """Joins the group; retries until the broker answers."""
+        """Joins the group. Raises `TemporaryError` when no broker answers."""
         install()
-        backoff = Backoff()
-        while True:
-            self._assignment = _Assignment()  # an earlier client's assignment does not apply to this one
-            self._client = self._new_client()
-            try:
-                await self._client.start()
-            except KafkaConnectionError as error:
-                await self._stop_client()
-                failure = TemporaryError("kafka_unavailable", str(error))
-                await backoff.sleep(failure, "Kafka cannot be reached.", action="kafka_unavailable")
-            else:
-                self._client.subscribe([self._topic], listener=self._assignment)
-                return
+        self._assignment = _Assignment()  # an earlier client's assignment does not apply to this one
+        self._client = self._new_client()
+        try:
+            await self._client.start()
+        except KafkaConnectionError as error:
+            await self._stop_client()
+            raise TemporaryError("kafka_unavailable", str(error)) from error
+        self._client.subscribe([self._topic], listener=self._assignment)
 
     def _new_client(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(

@@ -46,7 +46,7 @@ class LateJobs(Loop):
         while self.next_round():
             for name, jobs in self._clusters.items():
                 await self._sweep(name, jobs)
-            self.progressed()
+                self.progressed()
             await self.wait(self._every)
 
     async def _sweep(self, cluster: str, jobs: LabelledJobs) -> None:
@@ -57,6 +57,7 @@ class LateJobs(Loop):
             _log_skipped(cluster, error)
             return
         for job, evaluation_id, cancellation_id in late:
+            self.progressed()
             try:
                 await self._take_down(cluster, jobs, job, evaluation_id, cancellation_id)
             except CancellationError as error:

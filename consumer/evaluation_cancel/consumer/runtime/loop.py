@@ -6,6 +6,8 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 
+from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.runtime.backoff import Backoff
 from evaluation_cancel.consumer.runtime.nudge import wait_at_most
 
 
@@ -19,7 +21,7 @@ class Loop(ABC):
         self._stopping = False
         self._nudged = asyncio.Event()
         self.progressed_at = time.monotonic()
-        """Time of the last progress on the monotonic clock, for the health check."""
+        """Time of the last progress on the monotonic clock, for the health check. In the future during a wait."""
 
     @abstractmethod
     async def run(self) -> None:
@@ -42,8 +44,15 @@ class Loop(ABC):
         return True
 
     async def wait(self, seconds: float) -> None:
-        """Returns when nudged, when stopped, or after `seconds`."""
+        """Returns when nudged, when stopped, or after `seconds`. A loop that waits makes progress."""
+        self.progressed_at = time.monotonic() + seconds
         await wait_at_most(self._nudged, seconds)
+        self.progressed()
+
+    async def wait_for_retry(self, backoff: Backoff, error: TemporaryError, sentence: str, *, action: str) -> None:
+        """Waits before the next try of what an outage prevented. However long that lasts, the loop makes progress."""
+        self.progressed()
+        await backoff.sleep(error, sentence, action=action)
 
     def progressed(self) -> None:
         """Records progress for the health check."""
