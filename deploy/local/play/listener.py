@@ -17,7 +17,7 @@ from evaluation_cancel.schemas.envelope import Envelope
 from evaluation_cancel.schemas.events import Event
 from evaluation_cancel.schemas.kafka_settings import KafkaSettings
 from evaluation_cancel.schemas.wire.codec import RawRecord, decode_event
-from evaluation_cancel.schemas.wire.headers_decoder import install
+from evaluation_cancel.schemas.wire.fetched import install
 
 PATIENCE = 60.0
 """Seconds; only a story that goes wrong waits for all of them."""

@@ -34,7 +34,7 @@ from evaluation_cancel.producer.settings import ProducerSettings
 from evaluation_cancel.schemas.commands import RequestedBy
 from evaluation_cancel.schemas.identifiers import uuid7
 from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, load_settings
-from evaluation_cancel.schemas.wire import headers_decoder
+from evaluation_cancel.schemas.wire import fetched
 
 NOT_KNOWN = 3
 
@@ -207,7 +207,7 @@ def _quieten() -> None:
 
 def main() -> None:
     _quieten()
-    headers_decoder.install()
+    fetched.install()
     app()
 
 

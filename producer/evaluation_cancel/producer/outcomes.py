@@ -6,7 +6,7 @@
         outcome = await followed.outcome
 
 No consumer group and no commits: every follower sees all events. Which event means what: tracking.py. A program that
-follows should call evaluation_cancel.schemas.wire.headers_decoder.install() at its start, or one stranger's record can
+follows should call evaluation_cancel.schemas.wire.fetched.install() at its start, or one stranger's record can
 end its reading.
 """
 
@@ -23,6 +23,7 @@ from evaluation_cancel.producer.kafka_connect import RETRY_SECONDS, connect_with
 from evaluation_cancel.producer.tracking import Tracker
 from evaluation_cancel.schemas.topics import Topics
 from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, decode_event
+from evaluation_cancel.schemas.wire.records import UnreadableRecord
 
 POLL_MS: Final = 500
 
@@ -118,7 +119,10 @@ class OutcomeFollower(Tracker):
         while True:
             for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
                 for record in records:
-                    self._see(RawRecord.of(record))
+                    try:
+                        self._see(RawRecord.of(record))
+                    except UnreadableRecord as error:
+                        raise KafkaError(f"{partition} cannot be read: {error}") from error
                 self._next[partition] = records[-1].offset + 1
 
     def _see(self, record: RawRecord) -> None:

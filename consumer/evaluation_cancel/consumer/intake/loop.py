@@ -24,6 +24,10 @@ from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, d
 _log = structlog.get_logger(__name__)
 
 
+class ReaderLostError(TemporaryError):
+    """The reader has to be started anew."""
+
+
 class CommandReader(Protocol):
     """What intake needs from Kafka."""
 
@@ -31,9 +35,11 @@ class CommandReader(Protocol):
         """Joins the group."""
 
     async def read(self) -> tuple[Sequence[RawRecord], Mapping[tuple[str, int], int]]:
-        """Returns records, and the next offset of each of their partitions; both are empty after a moment without any.
+        """Returns records, and the next offset of each of their partitions, after a moment at the latest.
 
-        Raises `TemporaryError` when the offsets cannot be read from Postgres; no record is skipped then.
+        Partitions whose next offset moved without a record are among the offsets. Raises `TemporaryError` when the
+        offsets cannot be read from Postgres; no record is skipped then. Raises `ReaderLostError` when it must be
+        started anew.
         """
 
     async def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
@@ -78,13 +84,15 @@ class Intake(Loop):
             while self.next_round():
                 try:
                     records, next_offsets = await self._reader.read()
+                except ReaderLostError:
+                    raise
                 except TemporaryError as error:
                     why = "Commands wait: no offsets to read from."
                     await self.wait_for_retry(backoff, error, why, action="intake_retry")
                     continue
                 backoff.reset()
                 self.progressed()
-                if records:
+                if next_offsets:
                     await self._handle(records, next_offsets)
         finally:
             await self._reader.stop()

@@ -47,7 +47,7 @@ class KafkaEventProducer:
                     await asyncio.wait(waiting)
         except REFUSED as error:
             late = refused(error)
-        except (TimeoutError, KafkaError, OSError) as error:
+        except (TimeoutError, KafkaError, OSError, RuntimeError) as error:
             late = Unresolved(detail=str(error) or _LATE)
         alone = Counter(placed)
         results = [late if outcome is None else _result(outcome, alone=alone[outcome] == 1) for outcome in placed]
@@ -105,13 +105,17 @@ def _result(outcome: asyncio.Future[Any] | SendResult, *, alone: bool) -> SendRe
 
 
 async def _stop(client: AIOKafkaProducer) -> None:
-    """Stops within a second, else by force: while the broker is away the client would flush for ever."""
+    """Stops within a second, else by force: while the broker is away the client would flush for ever.
+
+    Around an outage its methods raise whatever they stumble over, KeyError too; none of that may leave it running.
+    """
     try:
         await asyncio.wait_for(client.stop(), 1)
-    except (TimeoutError, KafkaError, OSError):
+    except Exception:  # noqa: BLE001
         # A cancelled stop() leaves the sender running, and no public method ends it.
-        client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
-        with suppress(TimeoutError, KafkaError, OSError):
+        with suppress(Exception):
+            client._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+        with suppress(Exception):
             await asyncio.wait_for(client._sender.close(), 1)  # noqa: SLF001
-        with suppress(TimeoutError, KafkaError, OSError):
+        with suppress(Exception):
             await asyncio.wait_for(client.client.close(), 1)

@@ -68,6 +68,8 @@ def _positioned(record: RawRecord, problem: Problem) -> UndecodableRecord:
 
 def _decode(record: RawRecord, known: dict[str, type[M]], bare_type: str | None) -> tuple[Envelope, M]:
     value = record.value
+    if record.cut is not None:
+        raise Problem("too_large", "value", f"is {record.cut.what}")
     if value is None:
         raise Problem("no_value", "value", "is absent")
     if len(value) > MAX_VALUE_BYTES:

@@ -1,12 +1,60 @@
 """The values around the codec: a raw record, an encoded record, and the only decoding error. No client library."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, Self
 
 MAX_VALUE_BYTES: Final = 512 * 1024
 """A command or event above this is not read. The largest that the schemas allow is below it."""
 
+MAX_RECORD_BYTES: Final = 1024 * 1024
+"""Key, value and headers together. The topics take no more; a compressed batch can hold more all the same."""
+KEPT_BYTES: Final = 64 * 1024
+"""What is kept of a value that is too large."""
+
 Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """What was cut off from a record that is too large to be kept."""
+
+    size: int
+    """Bytes of all of it."""
+    sha256: str
+    """Of all of it, in hexadecimal."""
+    what: str
+    """In words."""
+
+
+class CutValue(bytes):
+    """The beginning of a value, in the place of all of it."""
+
+    cut: Cut
+
+    def __new__(cls, kept: bytes, size: int, digest: str, what: str) -> Self:
+        made = super().__new__(cls, kept)
+        made.cut = Cut(size=size, sha256=digest, what=what)
+        return made
+
+    @classmethod
+    def of(cls, whole: bytes, what: str) -> Self:
+        return cls(whole[:KEPT_BYTES], len(whole), sha256(whole).hexdigest(), what)
+
+
+class Unreadable(bytes):
+    """Stands for the value of records that cannot be read at all."""
+
+    problem: str
+
+    def __new__(cls, problem: str) -> Self:
+        made = super().__new__(cls)
+        made.problem = problem[:300]
+        return made
+
+
+class UnreadableRecord(Exception):  # noqa: N818 - a fact about what is on the broker
+    """The bytes at an offset cannot be read: a codec that is missing, a broken checksum, a broken batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,18 +77,25 @@ class RawRecord:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
+    cut: Cut | None = None
+    """Set if key, value and headers are not all of it."""
 
     @classmethod
     def of(cls, record: Any) -> Self:
-        """From an aiokafka ConsumerRecord."""
+        """From an aiokafka ConsumerRecord. Raises `UnreadableRecord` for what stands in the place of one."""
+        value: Any = record.value
+        if type(value) is Unreadable:
+            raise UnreadableRecord(value.problem)
+        cut = value.cut if type(value) is CutValue else None
         return cls(
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             timestamp_ms=record.timestamp,
             key=record.key,
-            value=record.value,
+            value=value if cut is None else bytes(value),
             headers=record.headers,
+            cut=cut,
         )
 
 

@@ -16,6 +16,7 @@ from evaluation_cancel.consumer.domain.messages import unpack_headers
 from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionService
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
 from evaluation_cancel.schemas.topics import Topics
+from evaluation_cancel.schemas.wire.records import KEPT_BYTES, MAX_VALUE_BYTES
 from tests.support.consumer.intake_env import IntakeEnv, bare
 from tests.support.consumer.postgres_env import PostgresEnv, raise_at
 from tests.support.schemas.odd_records import send_batch
@@ -26,6 +27,11 @@ from tests.support.waiting import until
 @pytest.fixture
 async def intake_env(environment: Stack, topics: Topics, postgres_env: PostgresEnv) -> IntakeEnv:
     return IntakeEnv(environment, topics, postgres_env)
+
+
+def kept_of(value: bytes) -> bytes:
+    """What a dead letter has of a value."""
+    return value if len(value) <= MAX_VALUE_BYTES else value[:KEPT_BYTES]
 
 
 async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is_decided(intake_env: IntakeEnv) -> None:
@@ -46,7 +52,8 @@ async def test_every_odd_record_becomes_one_dead_letter_and_the_one_beside_it_is
     )
     assert len(letters) == len(traps)
     told = {(letter["value"], dict(unpack_headers(letter["headers"]))["dlq_code"].decode()) for letter in letters}
-    assert told == {(trap.value, code) for trap, code in traps.values()}
+    kept = {(None if trap.value is None else kept_of(trap.value), code) for trap, code in traps.values()}
+    assert told == kept
     offsets = sorted(int(dict(unpack_headers(letter["headers"]))["dlq_offset"]) for letter in letters)
     assert offsets == list(range(0, 2 * len(traps), 2))
 
@@ -100,6 +107,8 @@ async def test_half_of_a_batch_committed_before_an_outage_is_counted_once(intake
         """Refuses the whole batch, commits its first half, and loses Postgres once before the second."""
 
         async def record(self, batch: Batch) -> Decided:
+            if not batch.commands:
+                return await super().record(batch)
             batches.append(len(batch.commands))
             if len(batches) == 1:
                 raise Unstorable("unstorable", "one of these values")
@@ -194,14 +203,14 @@ async def test_a_partition_revoked_during_an_outage_of_postgres_costs_no_command
     class Outdated(KafkaCommandReader):
         """Has fetched records, could not ask Postgres where to begin, and holds partitions for its own that are not."""
 
-        async def _go_to_positions(self) -> set[TopicPartition]:
+        async def _go_to_positions(self) -> None:
             new = self._assignment.new
             if new and len(tried) < 5:
                 tried.append(len(new))
                 raise TemporaryError("postgres_unavailable", "away")
             if new:
                 self._assignment.new = {TopicPartition(intake_env.topics.events, n) for n in range(4)} | new
-            return await super()._go_to_positions()
+            await super()._go_to_positions()
 
     tried: list[int] = []
     evaluations = [await intake_env.postgres_env.evaluation() for _ in range(100)]

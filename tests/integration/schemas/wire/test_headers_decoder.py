@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
-from evaluation_cancel.schemas.wire import headers_decoder
+from evaluation_cancel.schemas.wire import fetched
 from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, decode_command
 from tests.support.schemas.odd_records import send_batch
 
@@ -47,8 +47,8 @@ async def test_without_the_decoder_one_such_record_stops_the_reader(
 async def test_with_the_decoder_every_record_of_the_batch_is_read(
     unpatched: None, environment: Any, topics: Any, compression: int
 ) -> None:
-    headers_decoder.install()
-    headers_decoder.install()
+    fetched.install()
+    fetched.install()
     address = environment.kafka.bootstrap_servers
     await send_batch(address, topics.commands, BATCH, compression)
     await send_batch(address, topics.commands, [PLAIN], compression)
@@ -67,8 +67,8 @@ async def test_a_readable_batch_stays_with_the_fast_reader(
     def never(raw: memoryview) -> None:
         raise AssertionError("the slow reader was used")
 
-    headers_decoder.install()
-    monkeypatch.setattr(headers_decoder, "_LenientBatch", never)
+    fetched.install()
+    monkeypatch.setattr(fetched, "LenientBatch", never)
     await send_batch(environment.kafka.bootstrap_servers, topics.commands, [PLAIN, PLAIN])
     found = await read(environment.kafka.bootstrap_servers, topics.commands, 2)
     assert [record.value for record in found] == [b"plain", b"plain"]

@@ -1,9 +1,12 @@
 import base64
 import json
+from hashlib import sha256
 
-from evaluation_cancel.schemas.topics import DEAD_LETTER_MARGIN_BYTES
+import pytest
+
+from evaluation_cancel.schemas.topics import DEAD_LETTER_MARGIN_BYTES, MAX_MESSAGE_BYTES
 from evaluation_cancel.schemas.wire.codec import EncodedRecord, UndecodableRecord, dead_letter, decode_command
-from evaluation_cancel.schemas.wire.records import RawRecord
+from evaluation_cancel.schemas.wire.records import KEPT_BYTES, MAX_VALUE_BYTES, RawRecord
 from tests.support.schemas.examples import HEADERS, record
 
 
@@ -57,3 +60,34 @@ def test_a_letter_is_never_larger_than_the_room_it_has() -> None:
     kept = len(json.loads(headers["dlq_headers_base64"]))
     assert kept + int(headers["dlq_headers_dropped"]) == 900
     assert sum(len(name) + len(value) for name, value in letter.headers) < DEAD_LETTER_MARGIN_BYTES
+
+
+def test_a_value_that_no_reader_takes_is_cut_with_its_size_and_digest() -> None:
+    value = b"x" * (MAX_VALUE_BYTES + 1)
+    letter = letter_of(record(value))
+    headers = dict(letter.headers)
+    assert letter.value == value[:KEPT_BYTES]
+    assert headers["dlq_value_bytes"] == str(len(value)).encode()
+    assert headers["dlq_value_sha256"] == sha256(value).hexdigest().encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({f"x-{n}": b"v" * 1000 for n in range(2000)}, None),
+        ({"x-one": b"v" * 900_000}, None),
+        ({}, b"k" * 900_000),
+        ({"x-" + "n" * 500_000: b"v"}, None),
+    ],
+)
+def test_no_dead_letter_is_larger_than_its_topic_takes(headers: dict[str, bytes], key: bytes | None) -> None:
+    letter = letter_of(record(b"{" + b"x" * (MAX_VALUE_BYTES - 1), headers, key=key))
+    size = len(letter.key or b"") + len(letter.value or b"")
+    size += sum(len(name.encode()) + len(value) for name, value in letter.headers)
+    assert size < MAX_MESSAGE_BYTES
+    told = dict(letter.headers)
+    assert told["dlq_code"]
+    if key is None:
+        assert int(told["dlq_headers_dropped"]) == len(headers) - sum(name in headers for name in told)
+    else:
+        assert told["dlq_key_bytes"] == b"900000"

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from evaluation_cancel.schemas.wire.records import RawRecord
+from evaluation_cancel.schemas.wire.records import Cut, RawRecord
 
 
 class BrokenLine(ValueError):  # noqa: N818  # names the line
@@ -22,6 +22,8 @@ class BrokenLine(ValueError):  # noqa: N818  # names the line
 def encode_line(record: RawRecord) -> bytes:
     """The line with its newline. The same record always gives the same bytes."""
     key, value = record.key, record.value
+    if record.cut is not None:
+        return _encode_odd(record)
     try:
         return orjson.dumps(
             {
@@ -42,7 +44,7 @@ def encode_line(record: RawRecord) -> bytes:
 def _encode_odd(record: RawRecord) -> bytes:
     """Encode a record with missing headers or with bytes that are not UTF-8."""
     names = [name.encode("utf-8", "surrogateescape") for name, _ in record.headers]
-    line = {
+    line: dict[str, Any] = {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
@@ -51,6 +53,8 @@ def _encode_odd(record: RawRecord) -> bytes:
         "headers": [(_text_or_base64(n), _text_or_base64(v)) for n, (_, v) in zip(names, record.headers, strict=True)],
         "value": _text_or_base64(record.value),
     }
+    if record.cut is not None:
+        line["cut"] = {"size": record.cut.size, "sha256": record.cut.sha256, "what": record.cut.what}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -75,9 +79,16 @@ def decode_line(line: bytes | memoryview) -> RawRecord:
             key=_bytes(fields["key"]),
             value=_bytes(fields["value"]),
             headers=tuple([(_name(name), _bytes(text)) for name, text in fields["headers"]]),
+            cut=_cut(fields.get("cut")),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, binascii.Error) as error:
         raise BrokenLine(f"is not a record: {type(error).__name__}: {error}"[:200]) from None
+
+
+def _cut(fields: Any) -> Cut | None:
+    if fields is None:
+        return None
+    return Cut(size=_typed(fields["size"], int), sha256=_typed(fields["sha256"], str), what=_typed(fields["what"], str))
 
 
 def _typed(value: Any, kind: type) -> Any:

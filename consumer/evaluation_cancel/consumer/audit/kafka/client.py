@@ -16,8 +16,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPar
 
 from evaluation_cancel.consumer.audit.kafka.reading import Expired, Partition, Read
 from evaluation_cancel.consumer.domain.errors import TemporaryError
-from evaluation_cancel.schemas.wire.headers_decoder import install
-from evaluation_cancel.schemas.wire.records import RawRecord
+from evaluation_cancel.schemas.wire.fetched import install
+from evaluation_cancel.schemas.wire.records import RawRecord, UnreadableRecord
 
 _CALL_TIMEOUT: Final = 15.0
 _STOP_TIMEOUT: Final = 2.0
@@ -68,10 +68,22 @@ class KafkaLog:
             position = await self._client.position(partition)
             records = fetched.get(partition, ())
             if records or position != before[partition]:
-                found = [RawRecord.of(record) for record in records]
                 name = (partition.topic, partition.partition)
+                found = _readable(records, name, before[partition])
                 reads.append(Read(partition=name, records=found, began_at=before[partition], position=position))
         return reads
+
+
+def _readable(records: Sequence[Any], partition: Partition, begins_at: int) -> list[RawRecord]:
+    """The records. Raises `TemporaryError` where one cannot be read: the archive must not pass over it."""
+    found: list[RawRecord] = []
+    for record in records:
+        try:
+            found.append(RawRecord.of(record))
+        except UnreadableRecord as error:
+            offset = found[-1].offset + 1 if found else begins_at
+            raise TemporaryError("unreadable_record", f"{partition[0]}[{partition[1]}]@{offset}: {error}") from None
+    return found
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from evaluation_cancel.consumer.audit.verify.context import DeadLetterSeen, Reac
 from evaluation_cancel.consumer.audit.verify.disk_buckets import DiskBuckets
 from evaluation_cancel.consumer.audit.verify.findings import Findings
 from evaluation_cancel.consumer.domain.commands import Position
+from evaluation_cancel.schemas.wire.dead_letters import dead_letter
 from evaluation_cancel.schemas.wire.records import RawRecord, UndecodableRecord
 
 _CHAINS_AT_ONCE: Final = 8
@@ -134,7 +135,7 @@ class Collector:
             at = time_of(record)
             detail = f"cannot be decoded ({error.code}) and has no dead letter, since {at:%Y-%m-%d %H:%M:%SZ}"
             self._findings.add(place(position), "undecided", detail, is_defect=self._now - at >= self._lag)
-        elif dead.sha256 != hashlib.sha256(record.value or b"").digest():
+        elif dead.sha256 != hashlib.sha256(dead_letter(record, error).value or b"").digest():
             self._findings.defect(dead.where, "dead_letter_differs", f"does not hold the bytes of {place(position)}")
 
     def _event(self, record: RawRecord) -> None:
