@@ -115,6 +115,38 @@ def resolve_by_hand(
     Console().print(f"Cancellation {run_on_postgres(close())} of evaluation {evaluation_id} is closed as {outcome}.")
 
 
+@app.command()
+def skip(
+    partition: Annotated[int, typer.Option(min=0, help="Partition of the commands topic.")],
+    offset: Annotated[int, typer.Option(min=0, help="Where it stands still, as the log and /readyz say.")],
+    reason: Annotated[str, typer.Option(help="Why nothing of it is needed. Stored, and published as a dead letter.")],
+    operator: Annotated[str, typer.Option(help="Your name. Stored, and published.", envvar="USER")],
+    through: Annotated[int | None, typer.Option(help="The last offset to pass over. Default: the first.")] = None,
+) -> None:
+    """Pass over records that cannot be read. The commands among them get no answer but a dead letter."""
+    from evaluation_cancel.consumer.intake.skip import Skip, skip  # noqa: PLC0415  # see above
+    from evaluation_cancel.consumer.wiring import outcome_events  # noqa: PLC0415  # all clients
+
+    settings = load_settings(ConsumerSettings)
+    if not reason.strip() or not operator.strip():
+        raise typer.BadParameter("--reason and --operator must not be empty")
+    skipped = Skip(
+        topic=settings.topics.commands,
+        partition=partition,
+        first=offset,
+        last=offset if through is None else through,
+        operator=operator,
+        reason=reason,
+    )
+
+    async def record() -> None:
+        async with database(settings) as opened:
+            await skip(opened, outcome_events(settings), skipped)
+
+    run_on_postgres(record())
+    Console().print(f"Offsets {skipped.first} to {skipped.last} are skipped; the intake goes on within a minute.")
+
+
 def _loops(text: str) -> list[Loop]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in ALL_LOOPS]

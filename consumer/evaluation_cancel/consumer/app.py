@@ -17,7 +17,6 @@ from evaluation_cancel.consumer.kubernetes.connect import ClusterAccess
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
 from evaluation_cancel.consumer.metrics import Metrics
 from evaluation_cancel.consumer.migrations import version
-from evaluation_cancel.consumer.outbox.relay import Relay
 from evaluation_cancel.consumer.runtime.health import HealthServer
 from evaluation_cancel.consumer.runtime.supervisor import Supervisor
 from evaluation_cancel.consumer.s3 import connect as s3_connection
@@ -29,7 +28,7 @@ from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.consumer.sql.database import Database
 from evaluation_cancel.consumer.sql.errors import PostgresError
 from evaluation_cancel.consumer.teardown.store import PostgresCancellationStore
-from evaluation_cancel.consumer.wiring import Clients, wire
+from evaluation_cancel.consumer.wiring import Clients, Wired, wire
 
 _RELEASE_SECONDS = 2.0
 
@@ -54,7 +53,8 @@ async def service(
             registry=metrics.registry,
             standing_still=supervisor.standing_still,
             not_ready=lambda: _not_ready(opened),
-            before_metrics=lambda: _observe(opened, metrics, wired.relay),
+            before_metrics=lambda: _observe(opened, metrics, wired),
+            unreadable=wired.unreadable,
         )
         port = await health.start()
         stack.push_async_callback(health.close)
@@ -84,7 +84,7 @@ async def _open_clients(
         )
         artifacts = await stack.enter_async_context(s3_connection.connect(access))
     if "outbox" in wanted:
-        producer = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=settings.publish_timeout)
+        producer = KafkaEventProducer(client_settings=settings.kafka_client, deadline=settings.publish_timeout)
         stack.push_async_callback(producer.close)
     return Clients(clusters=connected, watched=connected, artifacts=artifacts, producer=producer)
 
@@ -132,7 +132,8 @@ async def _not_ready(opened: Database) -> str | None:
     return problem
 
 
-async def _observe(opened: Database, metrics: Metrics, relay: Relay | None) -> None:
+async def _observe(opened: Database, metrics: Metrics, wired: Wired) -> None:
+    metrics.unreadable(len(wired.unreadable()))
     async with opened.connection() as tx:
         gauges = await reads.gauges(tx)
-    metrics.observe(gauges, relay.published if relay else 0)
+    metrics.observe(gauges, wired.relay.published if wired.relay else 0)

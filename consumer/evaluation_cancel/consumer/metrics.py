@@ -49,20 +49,21 @@ class Metrics:
             ["loop"],
             registry=self.registry,
         )
-        self._published = Gauge(
-            f"{prefix}_messages_published", "Messages this process has published.", registry=self.registry
+        self._unreadable = self._gauge(
+            "unreadable_partitions",
+            "Partitions of the commands topic that stand still in this process; they need a person.",
         )
+        self._published = self._gauge("messages_published", "Messages this process has published.")
         self._waiting = Gauge(
             f"{prefix}_waiting",
             "Rows that wait, by where; parked and unclaimed ones need a person.",
             ["where"],
             registry=self.registry,
         )
-        self._oldest = Gauge(
-            f"{prefix}_oldest_open_cancellation_seconds",
-            "Age of the oldest open cancellation.",
-            registry=self.registry,
-        )
+        self._oldest = self._gauge("oldest_open_cancellation_seconds", "Age of the oldest open cancellation.")
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(f"evaluation_cancel_{name}", documentation, registry=self.registry)
 
     def decided(self, decided: Decided, records: int) -> None:
         self._records.inc(records)
@@ -83,6 +84,10 @@ class Metrics:
 
     def restarted(self, loop: str) -> None:
         self._restarts.labels(loop).inc()
+
+    def unreadable(self, partitions: int) -> None:
+        """How many partitions stand still because their records cannot be read."""
+        self._unreadable.set(partitions)
 
     def observe(self, gauges: Gauges, published: int) -> None:
         """Takes over what was counted in Postgres."""

@@ -67,6 +67,9 @@ class ConsumerSettings(KafkaSettings):
 
     group_id: str = Field(default="evaluation-cancel", min_length=1, max_length=255)
     """Kafka consumer group. All replicas share one."""
+    group_instance_id: str | None = Field(default=None, min_length=1, max_length=249)
+    """`group.instance.id`: a replica that restarts under the same name within 10 s keeps its partitions, without a
+    rebalance. Must differ between replicas, as the pods of a StatefulSet do."""
     intake_batch: int = Field(default=500, ge=1, le=20000)
     """Records in one transaction at most. A larger batch costs less per record and holds locks longer."""
     accept_bare: bool = True

@@ -68,6 +68,8 @@ class Wired:
     """Counts the published messages."""
     claims: PostgresCancellationStore | None
     """Holds the claims to release after the stop."""
+    unreadable: Callable[[], Sequence[str]]
+    """Partitions of the commands topic that stand still here, each with the reason."""
 
 
 def wire(
@@ -102,9 +104,11 @@ def wire(
     if "reconcile" in wanted:
         limits = SweepLimits(inbox_days=settings.inbox_days, outbox_days=settings.outbox_days)
         loops.append(("reconcile", Reconcile(database=database, decide=decide, on_decided=on_decided, limits=limits)))
+    reader = _reader(settings, database)
     if "intake" in wanted:
-        loops.append(("intake", _intake(settings, database, events, decide, eager_claims, on_decided=on_decided)))
-    return Wired(loops=loops[::-1], relay=relay, claims=store)
+        intake = _intake(settings, reader, events, decide, eager_claims, on_decided=on_decided)
+        loops.append(("intake", intake))
+    return Wired(loops=loops[::-1], relay=relay, claims=store, unreadable=reader.unreadable.described)
 
 
 def _nudge(*loops: Loop | None) -> Callable[[], None]:
@@ -133,30 +137,34 @@ def _on_decided(
     return on_decided
 
 
-def _intake(
-    settings: ConsumerSettings,
-    database: Database,
-    events: OutcomeEvents,
-    decide: DecisionService,
-    eager_claims: EagerClaims,
-    *,
-    on_decided: Callable[[Decided, int], None],
-) -> Intake:
+def _reader(settings: ConsumerSettings, database: Database) -> KafkaCommandReader:
     topic = settings.topics.commands
 
     async def saved_offsets() -> dict[int, int]:
         async with database.connection() as tx:
             return await commands.saved_offsets(tx, topic)
 
-    reader = KafkaCommandReader(
+    return KafkaCommandReader(
         topic=topic,
         group_id=settings.group_id,
-        client_settings=settings.kafka_client(),
+        instance_id=settings.group_instance_id,
+        client_settings=settings.kafka_client,
         isolation_level=settings.kafka_isolation_level,
         batch=settings.intake_batch,
         poll_ms=200,
         saved_offsets=saved_offsets,
     )
+
+
+def _intake(
+    settings: ConsumerSettings,
+    reader: KafkaCommandReader,
+    events: OutcomeEvents,
+    decide: DecisionService,
+    eager_claims: EagerClaims,
+    *,
+    on_decided: Callable[[Decided, int], None],
+) -> Intake:
     return Intake(
         reader=reader,
         decide=decide,

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 from aiokafka.errors import KafkaError
 
 from evaluation_cancel.producer.errors import KafkaUnreachable
+from evaluation_cancel.schemas.kafka_causes import listening_to_the_client
 
 T = TypeVar("T")
 RETRY_SECONDS: Final = 0.5
@@ -18,14 +19,15 @@ async def connect_within(connect: Callable[[], Awaitable[T]], *, seconds: float,
 
     Raises KafkaUnreachable after `seconds`, with the sentence `failure` and the last error.
     """
-    last: Exception | None = None
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                try:
-                    return await connect()
-                except (KafkaError, OSError) as error:
-                    last = error
-                    await asyncio.sleep(RETRY_SECONDS)
-    except TimeoutError:
-        raise KafkaUnreachable(f"{failure} in {seconds:g} s: {last or 'no answer'}") from last
+    last: Exception = TimeoutError("no answer")
+    with listening_to_the_client() as causes:
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        return await connect()
+                    except (KafkaError, OSError) as error:
+                        last = error
+                        await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            raise KafkaUnreachable(f"{failure} in {seconds:g} s: {causes.behind(last)}") from last

@@ -49,6 +49,8 @@ class KafkaSettings(BaseSettings):
     """User name, required with SASL."""
     kafka_sasl_password: SecretStr | None = None
     """Password, required with SASL."""
+    kafka_sasl_password_file: Path | None = None
+    """File with the password instead, read for each new client, as the certificates' files are."""
 
     kafka_ssl_ca_file: Path | None = None
     """PEM file of the authorities that sign the brokers' certificates. None: the system's authorities."""
@@ -76,8 +78,16 @@ class KafkaSettings(BaseSettings):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         sasl = self.kafka_security_protocol.startswith("SASL")
-        if sasl and (self.kafka_sasl_username is None or self.kafka_sasl_password is None):
-            raise ValueError(f"{self.kafka_security_protocol} needs kafka_sasl_username and kafka_sasl_password")
+        if self.kafka_sasl_password is not None and self.kafka_sasl_password_file is not None:
+            raise ValueError("kafka_sasl_password and kafka_sasl_password_file are both set; one is enough")
+        try:
+            password = self._sasl_password()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"kafka_sasl_password_file cannot be read: {error}") from None
+        if sasl and (self.kafka_sasl_username is None or not password):
+            raise ValueError(
+                f"{self.kafka_security_protocol} needs kafka_sasl_username, and kafka_sasl_password or its file"
+            )
         if self.kafka_ssl_key_file is not None and self.kafka_ssl_certificate_file is None:
             raise ValueError("kafka_ssl_key_file needs kafka_ssl_certificate_file beside it")
         return self
@@ -103,8 +113,13 @@ class KafkaSettings(BaseSettings):
         if self.kafka_security_protocol.startswith("SASL"):
             arguments["sasl_mechanism"] = self.kafka_sasl_mechanism
             arguments["sasl_plain_username"] = self.kafka_sasl_username
-            arguments["sasl_plain_password"] = _revealed(self.kafka_sasl_password)
+            arguments["sasl_plain_password"] = self._sasl_password()
         return arguments
+
+    def _sasl_password(self) -> str | None:
+        if self.kafka_sasl_password_file is None:
+            return _revealed(self.kafka_sasl_password)
+        return self.kafka_sasl_password_file.read_text().strip()
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

@@ -35,7 +35,7 @@ async def serve(settings: ConsumerSettings, begun_file: str) -> None:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(database(settings))
-        producer = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=settings.publish_timeout)
+        producer = KafkaEventProducer(client_settings=settings.kafka_client, deadline=settings.publish_timeout)
         stack.push_async_callback(producer.close)
         clients = Clients(clusters={CLUSTER: InstantJobs()}, watched={}, producer=producer)
         loops = wire(settings, opened, metrics, clients, ["intake", "reconcile", "teardown"]).loops

@@ -167,10 +167,13 @@ def let_write(address: str) -> None:
         admin.create_acls([rule])[rule].result(60)
 
 
-def sender_of(kafka: RealKafka, user: str, password: str = PASSWORD, **more: Any) -> Publisher:
+def sender_of(
+    kafka: RealKafka, user: str, password: str = PASSWORD, mechanism: Any = "SCRAM-SHA-512", **more: Any
+) -> Publisher:
     settings = ProducerSettings(
         kafka_bootstrap_servers=kafka.bootstrap_servers,
         kafka_security_protocol="SASL_PLAINTEXT",
+        kafka_sasl_mechanism=mechanism,
         kafka_sasl_username=user,
         kafka_sasl_password=password,  # type: ignore[arg-type]  # pydantic makes the secret
     )
@@ -190,6 +193,12 @@ async def test_whoever_may_not_write_is_refused_for_good(guarded: RealKafka, use
     await sender.stop()
 
 
-async def test_a_wrong_password_ends_the_start(guarded: RealKafka) -> None:
-    with pytest.raises(KafkaUnreachable):
-        await sender_of(guarded, "writer", "wrong", connect_timeout=3).start()
+async def test_a_wrong_password_ends_the_start_and_is_told_as_that(guarded: RealKafka) -> None:
+    with pytest.raises(KafkaUnreachable, match=r"(?i)authentication failed") as raised:
+        await sender_of(guarded, "writer", "wrong-password", connect_timeout=3).start()
+    assert "wrong-password" not in str(raised.value)
+
+
+async def test_a_mechanism_that_the_broker_does_not_offer_is_told_as_that(guarded: RealKafka) -> None:
+    with pytest.raises(KafkaUnreachable, match="UnsupportedSaslMechanism"):
+        await sender_of(guarded, "writer", mechanism="SCRAM-SHA-256", connect_timeout=3).start()

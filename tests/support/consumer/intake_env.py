@@ -43,7 +43,7 @@ class IntakeEnv:
         reader = self.reader(
             topic=self.topics.commands,
             group_id=self.group,
-            client_settings=self.client,
+            client_settings=lambda: self.client,
             isolation_level=isolation,
             batch=500,
             poll_ms=50,

@@ -2,7 +2,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from evaluation_cancel.producer.endpoint.settings import EndpointSettings
 from evaluation_cancel.producer.settings import ProducerSettings
@@ -47,8 +47,26 @@ def test_sasl_over_tls_is_passed_on_and_its_password_never_shown(monkeypatch: py
 
 def test_sasl_without_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_username="api")
-    with pytest.raises(ValidationError, match="needs kafka_sasl_username and kafka_sasl_password"):
+    with pytest.raises(ValidationError, match="needs kafka_sasl_username, and kafka_sasl_password or its file"):
         ProducerSettings()
+
+
+def test_a_password_in_a_file_is_read_for_each_client(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("one\n")
+    settings = ProducerSettings(
+        kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_username="api", kafka_sasl_password_file=path
+    )
+    assert settings.kafka_client()["sasl_plain_password"] == "one"
+    path.write_text("two")
+    assert settings.kafka_client()["sasl_plain_password"] == "two"
+
+
+def test_a_password_file_that_is_not_there_or_one_too_many_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="kafka_sasl_password_file cannot be read"):
+        ProducerSettings(kafka_sasl_password_file=tmp_path / "nothing")
+    with pytest.raises(ValidationError, match="both set"):
+        ProducerSettings(kafka_sasl_password_file=tmp_path / "nothing", kafka_sasl_password=SecretStr("x"))
 
 
 def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from evaluation_cancel.consumer.domain.errors import TemporaryError
 from evaluation_cancel.consumer.intake.loop import ReaderLostError
 from evaluation_cancel.consumer.kafka.assignment import Assignment
 from evaluation_cancel.consumer.kafka.liveness import ReaderLiveness
 from evaluation_cancel.consumer.kafka.unreadable import UnreadablePartitions
+from evaluation_cancel.schemas.kafka_causes import listening_to_the_client
 from evaluation_cancel.schemas.wire.codec import RawRecord
 from evaluation_cancel.schemas.wire.fetched import install
 from evaluation_cancel.schemas.wire.records import UnreadableRecord
@@ -40,14 +41,14 @@ Offsets = dict[tuple[str, int], int]
 
 
 class KafkaCommandReader:
-    """One member of the group. Each `start` creates a new client."""
+    """One member of the group. Each `start` creates a new client, with certificates and passwords as they are then."""
 
     def __init__(
         self,
         *,
         topic: str,
         group_id: str,
-        client_settings: Mapping[str, Any],
+        client_settings: Callable[[], Mapping[str, Any]],
         isolation_level: str,
         batch: int,
         poll_ms: int,
@@ -73,14 +74,16 @@ class KafkaCommandReader:
         """Joins the group. Raises `TemporaryError` when no broker answers."""
         install()
         self._assignment = Assignment()  # an earlier client's assignment does not apply to this one
-        self._positions, self._committed, self.unreadable = {}, {}, UnreadablePartitions()
-        self._client = self._new_client()
+        self._positions, self._committed = {}, {}
+        self.unreadable.clear()
+        with listening_to_the_client() as causes:
+            try:
+                self._client = self._new_client()
+                await self._client.start()
+            except (KafkaError, OSError) as error:
+                await self._stop_client()
+                raise TemporaryError("kafka_unavailable", causes.behind(error)) from error
         self._liveness = ReaderLiveness(self._client)
-        try:
-            await self._client.start()
-        except KafkaConnectionError as error:
-            await self._stop_client()
-            raise TemporaryError("kafka_unavailable", str(error)) from error
         self._client.subscribe([self._topic], listener=self._assignment)
 
     def _new_client(self) -> AIOKafkaConsumer:
@@ -95,7 +98,7 @@ class KafkaCommandReader:
             fetch_max_bytes=16 * 1024 * 1024,
             max_partition_fetch_bytes=2 * 1024 * 1024,
             **self._group,
-            **self._client_settings,
+            **self._client_settings(),
         )
 
     async def read(self) -> tuple[Sequence[RawRecord], Mapping[tuple[str, int], int]]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, ProducerClosed
 
 from evaluation_cancel.consumer.domain.errors import scrub
 from evaluation_cancel.consumer.kafka.partition_batches import REFUSED, Placed, hand_over, refused
 from evaluation_cancel.consumer.outbox.ports import Record, SendResult, Sent, Unresolved
+from evaluation_cancel.schemas.kafka_causes import listening_to_the_client
 
 _LATE = "no acknowledgement in time"
 _LARGEST_BATCH: Final = 128 * 1024
@@ -28,8 +29,11 @@ _SMALLEST_BATCH: Final = 1024
 class KafkaEventProducer:
     """Creates its client at the first send, and a new one after `renew`."""
 
-    def __init__(self, *, client_settings: Mapping[str, Any], deadline: float) -> None:
-        """`deadline`: seconds for one `send`, including the start of the client; below the relay's lease."""
+    def __init__(self, *, client_settings: Callable[[], Mapping[str, Any]], deadline: float) -> None:
+        """`client_settings` is read for each new client, so that it has the certificates and passwords of then.
+
+        `deadline`: seconds for one `send`, including the start of the client; below the relay's lease.
+        """
         self._settings = client_settings
         self._deadline = deadline
         self._batch_bytes = _LARGEST_BATCH
@@ -67,22 +71,29 @@ class KafkaEventProducer:
 
     async def _started(self) -> AIOKafkaProducer:
         if self._client is None:
-            client = AIOKafkaProducer(
-                acks="all",
-                enable_idempotence=True,
-                max_batch_size=self._batch_bytes,
-                linger_ms=0,
-                retry_backoff_ms=500,
-                request_timeout_ms=int(self._deadline * 1000),
-                **self._settings,
-            )
-            try:
-                await client.start()
-            except BaseException:
-                await _stop(client)
-                raise
+            client = self._new_client()
+            with listening_to_the_client() as causes:
+                try:
+                    await client.start()
+                except (KafkaConnectionError, OSError) as error:
+                    await _stop(client)
+                    raise KafkaConnectionError(causes.behind(error)) from error
+                except BaseException:
+                    await _stop(client)
+                    raise
             self._client = client
         return self._client
+
+    def _new_client(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=self._batch_bytes,
+            linger_ms=0,
+            retry_backoff_ms=500,
+            request_timeout_ms=int(self._deadline * 1000),
+            **self._settings(),
+        )
 
 
 _TOGETHER_TOO_LARGE: Final = Unresolved(detail="the broker takes no batch of that size; smaller ones follow")

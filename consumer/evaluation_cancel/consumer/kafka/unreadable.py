@@ -75,6 +75,11 @@ class UnreadablePartitions:
             self._standing.pop(partition, None)
             self._tried.pop(partition, None)
 
+    def clear(self) -> None:
+        """Forget all of them, as for a new client."""
+        self._standing.clear()
+        self._tried.clear()
+
     def described(self) -> list[str]:
         """Each with its place and the problem, for the health server."""
         known = self._standing | self._tried

@@ -1,7 +1,7 @@
 """Serves /healthz, /readyz and /metrics over HTTP, without a token and without data of any tenant.
 
-`/healthz`: every loop makes progress; otherwise the process needs a restart. `/readyz`: Postgres answers and its schema
-is this version's.
+`/healthz`: every loop makes progress; otherwise the process needs a restart. `/readyz`: Postgres takes writes and its
+schema is this version's. Both name partitions that stand still because their records cannot be read.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class HealthServer:
         standing_still: Callable[[], Sequence[str]],
         not_ready: Callable[[], Awaitable[str | None]],
         before_metrics: Callable[[], Awaitable[None]],
+        unreadable: Callable[[], Sequence[str]],
     ) -> None:
         self._host = host
         self._port = port
@@ -35,6 +36,7 @@ class HealthServer:
         self._standing_still = standing_still
         self._not_ready = not_ready
         self._before_metrics = before_metrics
+        self._unreadable = unreadable
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -60,13 +62,18 @@ class HealthServer:
         standing = self._standing_still()
         if standing:
             return web.json_response({"status": "standing still", "loops": list(standing)}, status=503)
-        return web.json_response({"status": "ok"})
+        return self._ok()
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         problem = await self._not_ready()
         if problem is not None:
             return web.json_response({"status": "not ready", "problem": problem}, status=503)
-        return web.json_response({"status": "ok"})
+        return self._ok()
+
+    def _ok(self) -> web.Response:
+        """Other partitions are read, so those that are not are told and change no status."""
+        unreadable = list(self._unreadable())
+        return web.json_response({"status": "ok"} | ({"unreadable": unreadable} if unreadable else {}))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         with suppress(Exception):  # without Postgres, the process's own counters are still served

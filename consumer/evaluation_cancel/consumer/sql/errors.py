@@ -27,10 +27,10 @@ _SET_UP: Final = {
     "28": ("postgres_login_refused", "Postgres refuses the login; check user, password and pg_hba.conf"),
     "3D000": ("postgres_database_missing", "the database of the DSN does not exist"),
     "42501": ("postgres_rights_missing", "the login lacks a right of docs/rights.md"),
-    "3F000": ("postgres_schema_missing", "the schema is not there; run `migrate upgrade`"),
-    "42P01": ("postgres_schema_missing", "a table is not there; run `migrate upgrade`"),
-    "42703": ("postgres_schema_missing", "a column is not there; run `migrate upgrade`"),
-    "42883": ("postgres_schema_missing", "a function is not there; run `migrate upgrade`"),
+    "3F000": ("postgres_schema_missing", "the schema is not there; has `migrate upgrade` been run?"),
+    "42P01": ("postgres_schema_missing", "a table is not there; has `migrate upgrade` been run?"),
+    "42703": ("postgres_schema_missing", "a column is not there; has `migrate upgrade` been run?"),
+    "42883": ("postgres_schema_missing", "a function is not there; has `migrate upgrade` been run?"),
 }
 """What an operator has to mend, by SQLSTATE or its class. It is tried again, since that needs no restart then."""
 

@@ -115,7 +115,8 @@ class _SurvivingBatch:
         except TooLargeToUnpack:
             return iter([self._too_large()])
         except Exception as error:  # noqa: BLE001  # whatever a codec or a parser raises on a stranger's bytes
-            return iter([_marker(f"{type(error).__name__}: {error}")])
+            where = f"offsets {self.base_offset} to {self.next_offset - 1}"
+            return iter([_marker(f"{type(error).__name__}: {error} ({where})")])
 
     def _records(self) -> list[Any]:
         try:

@@ -121,7 +121,7 @@ async def test_onto_a_topic_ids_and_sequence_stay_and_each_record_is_marked(
     history: History, target: str, source: Source
 ) -> None:
     settings = history.settings
-    sender = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=20)
+    sender = KafkaEventProducer(client_settings=settings.kafka_client, deadline=20)
     output = TopicOutput(sender=sender, topic=target, rate=1e6, progress_file=None)
     await replayed(settings, source, output)
     await sender.close()
@@ -159,7 +159,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     history: History, target: str, tmp_path: Path, source: Source
 ) -> None:
     settings, noted = history.settings, tmp_path / "progress.json"
-    sender = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=20)
+    sender = KafkaEventProducer(client_settings=settings.kafka_client, deadline=20)
     stops = 0
     while stops < 100:
         progress = ProgressFile(noted, {"source": source}, EVERYTHING)

@@ -92,7 +92,12 @@ async def test_a_refusal_of_postgres_or_kafka_is_one_sentence_and_no_traceback(
         "EVALUATION_CANCEL_EVALUATIONS_TABLE": '{"table": "nowhere"}',
     }
     code, out, err = await cli(postgres_env, "migrate", "upgrade", **elsewhere)
-    assert (code, out, err) == (1, "", 'UndefinedTableError: relation "nowhere" does not exist\n')
+    assert (code, out, err) == (
+        1,
+        "",
+        "postgres_schema_missing: a table is not there; has `migrate upgrade` been run?"
+        ' (42P01: relation "nowhere" does not exist)\n',
+    )
     unreachable = {"EVALUATION_CANCEL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     no_ca_file = {
         "EVALUATION_CANCEL_KAFKA_SECURITY_PROTOCOL": "SSL",

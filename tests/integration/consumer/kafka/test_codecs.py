@@ -28,7 +28,7 @@ async def test_a_compressed_record_is_read_like_any_other(environment: Stack, to
     reader = KafkaCommandReader(
         topic=topics.commands,
         group_id=f"{topics.prefix}codec",
-        client_settings=client,
+        client_settings=lambda: client,
         isolation_level="read_uncommitted",
         batch=10,
         poll_ms=50,

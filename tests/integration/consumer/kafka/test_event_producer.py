@@ -19,7 +19,9 @@ from evaluation_cancel.schemas.topics import Topics
 
 @pytest.fixture
 async def producer(environment: Stack) -> AsyncIterator[KafkaEventProducer]:
-    made = KafkaEventProducer(client_settings={"bootstrap_servers": environment.kafka.bootstrap_servers}, deadline=20)
+    made = KafkaEventProducer(
+        client_settings=lambda: {"bootstrap_servers": environment.kafka.bootstrap_servers}, deadline=20
+    )
     yield made
     await made.close()
 

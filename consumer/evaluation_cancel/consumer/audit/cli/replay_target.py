@@ -88,7 +88,7 @@ async def _topic(target: Target, settings: AuditSettings, progress_file: Progres
     if not partitions:
         # Sending could make the broker create the topic, with default partitions and retention.
         raise Refusal("no_topic", f"the broker has no topic {topic}; create it first")
-    sender = KafkaEventProducer(client_settings=settings.kafka_client(), deadline=settings.publish_timeout)
+    sender = KafkaEventProducer(client_settings=settings.kafka_client, deadline=settings.publish_timeout)
     rate = target.rate or settings.audit_replay_rate
     try:
         yield TopicOutput(sender=sender, topic=topic, rate=rate, progress_file=progress_file)
