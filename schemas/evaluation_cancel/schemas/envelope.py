@@ -33,6 +33,8 @@ class Envelope:
     """The outbox id of the first publication; kept when the event is published again."""
     expirytime: datetime | None = None
     traceparent: str | None = None
+    dropped: tuple[str, ...] = ()
+    """Optional attributes that the record has and that cannot be read. Never written."""
 
     @property
     def short_type(self) -> str:

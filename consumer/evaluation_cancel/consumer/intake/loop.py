@@ -19,6 +19,7 @@ from evaluation_cancel.consumer.intake.decide import Batch, Decided, DecisionSer
 from evaluation_cancel.consumer.runtime.backoff import Backoff
 from evaluation_cancel.consumer.runtime.log_throttle import LogThrottle
 from evaluation_cancel.consumer.runtime.loop import Loop
+from evaluation_cancel.schemas.envelope import Envelope
 from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, decode_command
 
 _log = structlog.get_logger(__name__)
@@ -130,6 +131,8 @@ class Intake(Loop):
                 dead_letters.append(self._events.dead_letter(record, error))
                 self._log_dead_letter(error)
             else:
+                if envelope.dropped:
+                    self._log_dropped(record, envelope)
                 commands.append(received(record, envelope, command, self._every_team_sources.__contains__))
         return commands, dead_letters
 
@@ -145,6 +148,19 @@ class Intake(Loop):
             topic=error.topic,
             partition=error.partition,
             offset=error.offset,
+        )
+
+    def _log_dropped(self, record: RawRecord, envelope: Envelope) -> None:
+        self._throttle.log(
+            _log,
+            "attributes_dropped",
+            "Optional attributes of a command cannot be read; it is carried out without them.",
+            action="attributes_dropped",
+            attributes=list(envelope.dropped),
+            source=envelope.source,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
         )
 
     async def _until_recorded(self, batch: Batch) -> int | None:

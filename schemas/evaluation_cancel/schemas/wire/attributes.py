@@ -4,14 +4,24 @@
 """
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import orjson
 
 from evaluation_cancel.schemas.envelope import SPEC_VERSION, Envelope
 from evaluation_cancel.schemas.fields import EARLIEST_YEAR, LATEST_YEAR, MAX_COUNT, MAX_IDENTIFIER_BYTES
 from evaluation_cancel.schemas.wire.records import Problem
 
+T = TypeVar("T")
 Attributes = dict[str, str]
+
+KNOWN: Final = frozenset({"specversion", *Envelope.__slots__} - {"dropped"})
+"""All others are extensions that mean nothing here."""
+DROPPABLE: Final = KNOWN - {"specversion", "id", "source", "type", "expirytime", "traceparent"}
+"""Attributes that must not cost a command. An expiry that cannot be read must: nobody knows whether it is over."""
+_SPRING: Final = f'"{SPEC_VERSION}"'
 
 _SURELY_SHORT: Final = MAX_IDENTIFIER_BYTES // 4
 """That many characters never exceed the limit in bytes."""
@@ -21,8 +31,9 @@ _TRACE_PARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-
 _DECIMAL: Final = re.compile(r"\d{1,20}", re.ASCII)
 
 
-def envelope_of(attributes: Attributes) -> Envelope:
+def envelope_of(attributes: Attributes, dropped: Sequence[str] = ()) -> Envelope:
     get = attributes.get
+    time, sequence, expiry, not_read = get("time"), get("sequence"), get("expirytime"), list(dropped)
     version = required(attributes, "specversion")
     if version != SPEC_VERSION:
         raise Problem("unsupported_version", "specversion", "is not 1.0")
@@ -30,17 +41,26 @@ def envelope_of(attributes: Attributes) -> Envelope:
         id=required(attributes, "id"),
         source=required(attributes, "source"),
         type=required(attributes, "type"),
-        time=_time("time", get("time")),
+        time=None if time is None else _or_dropped(_time, "time", time, not_read),
         subject=get("subject"),
         dataschema=get("dataschema"),
         partitionkey=get("partitionkey"),
         correlationid=get("correlationid"),
         causationid=get("causationid"),
         cancellationid=get("cancellationid"),
-        sequence=_sequence(get("sequence")),
-        expirytime=_time("expirytime", get("expirytime")),
+        sequence=None if sequence is None else _or_dropped(_sequence, "sequence", sequence, not_read),
+        expirytime=None if expiry is None else _time("expirytime", expiry),
         traceparent=_trace_parent(get("traceparent")),
+        dropped=tuple(not_read),
     )
+
+
+def _or_dropped(read: Callable[[str, str], T | None], name: str, text: str, not_read: list[str]) -> T | None:
+    try:
+        return read(name, text)
+    except Problem:
+        not_read.append(name)
+        return None
 
 
 def required(attributes: Attributes, name: str) -> str:
@@ -68,28 +88,49 @@ def from_header(name: str, raw: bytes | None) -> str:
     return text if len(text) <= _SURELY_SHORT and "\x00" not in text else checked(name, text)
 
 
-def from_structured(event: dict[str, Any]) -> Attributes:
-    """JSON gives extensions their own types; null means absent."""
+def unquoted(attributes: Attributes) -> Attributes:
+    """Spring's header mapper writes texts as JSON. It does so with all of a record's or with none."""
+    if attributes.get("specversion") != _SPRING:
+        return attributes
+    return {name: unquoted_text(text) for name, text in attributes.items()}
+
+
+def unquoted_text(text: str) -> str:
+    """The text that a JSON string is of; any other text as it is."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':  # noqa: PLR2004
+        return text
+    try:
+        return str(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return text
+
+
+def from_structured(event: dict[str, Any]) -> tuple[Attributes, list[str]]:
+    """The attributes, and those that are dropped. JSON gives extensions their own types; null means absent."""
     attributes: Attributes = {}
-    for name, value in event.items():
-        if value is None or name in ("data", "data_base64"):
+    dropped: list[str] = []
+    for name in KNOWN | {"datacontenttype"}:
+        value = event.get(name)
+        if value is None:
             continue
-        if type(value) is str:
-            attributes[name] = checked(_shown(name), value)
-        elif type(value) in (int, bool):
-            attributes[name] = str(value).lower()
-        else:
-            raise Problem("invalid_field", _shown(name), "is not a string, an integer or a boolean")
-    return attributes
+        try:
+            attributes[name] = _from_json(name, value)
+        except Problem:
+            if name not in DROPPABLE:
+                raise
+            dropped.append(name)
+    return attributes, sorted(dropped)
 
 
-def _shown(name: str) -> str:
-    return ascii(name)[1:-1][:100]
+def _from_json(name: str, value: Any) -> str:
+    if type(value) is str:
+        return checked(name, value)
+    if type(value) in (int, bool):
+        return str(value).lower()
+    raise Problem("invalid_field", name, "is not a string, an integer or a boolean")
 
 
-def _time(name: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
+def _time(name: str, text: str) -> datetime:
     try:
         if _RFC_3339.fullmatch(text) is None:
             raise ValueError  # noqa: TRY301 - one way out for all that is no time
@@ -103,14 +144,12 @@ def _time(name: str, text: str | None) -> datetime | None:
     raise Problem("out_of_range", name, f"lies outside the years {EARLIEST_YEAR} to {LATEST_YEAR}")
 
 
-def _sequence(text: str | None) -> int | None:
-    if text is None:
-        return None
+def _sequence(name: str, text: str) -> int:
     if _DECIMAL.fullmatch(text) is None:
-        raise Problem("invalid_field", "sequence", "is not a decimal number of at most 20 digits")
+        raise Problem("invalid_field", name, "is not a decimal number of at most 20 digits")
     number = int(text)
     if number > MAX_COUNT:
-        raise Problem("out_of_range", "sequence", "does not fit into 63 bits")
+        raise Problem("out_of_range", name, "does not fit into 63 bits")
     return number
 
 
