@@ -19,6 +19,7 @@ from evaluation_cancel.consumer.audit.cli.entry import app as audit_app
 from evaluation_cancel.consumer.cli import views
 from evaluation_cancel.consumer.cli.migrate import app as migrate_app
 from evaluation_cancel.consumer.cli.terminal import run_on_postgres
+from evaluation_cancel.consumer.domain.errors import Refusal
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 from evaluation_cancel.consumer.settings import ALL_LOOPS, ConsumerSettings, Loop
@@ -52,7 +53,11 @@ def run(
             raise typer.BadParameter(f"cluster {name!r} is not in the setting CLUSTERS: {list(settings.clusters)}")
     logs.configure(settings.log_level)
     _use_uvloop()
-    asyncio.run(_serve(settings, chosen, cluster or []))
+    try:
+        asyncio.run(_serve(settings, chosen, cluster or []))
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)  # noqa: T201  # the command's answer
+        raise SystemExit(2) from None
 
 
 @app.command()

@@ -8,6 +8,7 @@ on an error status, so this module does. `jobs.py` interprets the answers.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,8 @@ class KubernetesCalls:
         except TemporaryError:
             raise
         except Exception as error:
+            if _is_of_tls(error):  # a client certificate may have been renewed
+                await self._renew_credentials()
             raise lost(error, writes=writes) from error
         if answer.status == 401:  # noqa: PLR2004
             await self._renew_credentials()
@@ -148,7 +151,7 @@ class KubernetesCalls:
         await self._client.close()
 
     async def _renew_credentials(self) -> None:
-        """Tokens of a kubeconfig's exec plug-in expire without notice. A 401 is the first sign."""
+        """Tokens and certificates expire without notice. A 401 or a broken handshake is the first sign."""
         now = time.monotonic()
         if self._renew is None or now - self._renewed_at < _RENEWAL_PAUSE:
             return
@@ -157,6 +160,10 @@ class KubernetesCalls:
             await self._renew()
         except Exception as error:
             raise TemporaryError("unauthenticated", f"credentials could not be renewed: {error}") from error
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, ssl.SSLError) or _is_of_tls(error.__cause__ or error.__context__))
 
 
 def lost(error: Exception, *, writes: bool) -> TemporaryError:

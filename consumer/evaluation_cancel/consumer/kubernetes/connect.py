@@ -5,10 +5,10 @@ Reads credentials only: the first call finds out whether the server can be reach
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,7 +16,9 @@ import aiohttp
 
 from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.client import KubernetesCalls
+from evaluation_cancel.consumer.kubernetes.credentials import Credentials, strip_token
 from evaluation_cancel.consumer.kubernetes.jobs import KubernetesJobs
+from evaluation_cancel.consumer.kubernetes.kubeconfig import KubeconfigError
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient, Configuration
@@ -48,7 +50,7 @@ class ClusterAccess:
 async def connect(access: ClusterAccess) -> KubernetesJobs:
     """Open the client. Call it in the event loop that will use the client, and close the result.
 
-    Raises the client library's error when the credentials cannot be read.
+    Raises `KubeconfigError`, or the client library's error, when the credentials cannot be read.
     """
     # Slow to import, and a process without clusters does not need it.
     from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415
@@ -57,7 +59,7 @@ async def connect(access: ClusterAccess) -> KubernetesJobs:
     configuration.disable_strict_ssl_verification = access.disable_strict_ssl_verification
     # Watches need connections beside those of the calls.
     configuration.connection_pool_maxsize = access.calls_in_flight + 16
-    renew = await _load(access, configuration)
+    credentials = await _load(access, configuration)
     configuration.proxy = configuration.proxy or _proxy_in_environment(str(configuration.host))
     client = ApiClient(configuration)
     _without_environment(client)
@@ -65,26 +67,36 @@ async def connect(access: ClusterAccess) -> KubernetesJobs:
         client,
         timeout=access.call_timeout,
         connect_timeout=access.connect_timeout,
-        renew=renew,
+        renew=None if credentials is None else partial(credentials.renew, client),
     )
     return KubernetesJobs(calls, access.namespaces, label=access.evaluation_label)
 
 
-async def _load(access: ClusterAccess, configuration: Configuration) -> Callable[[], Awaitable[None]] | None:
-    from kubernetes_asyncio.config import load_incluster_config, load_kube_config  # noqa: PLC0415  # as above
+async def _load(access: ClusterAccess, configuration: Configuration) -> Credentials | None:
+    from kubernetes_asyncio.config import ConfigException, load_incluster_config  # noqa: PLC0415  # as above
 
-    if access.kubeconfig is None:
+    if access.kubeconfig is not None:
+        credentials = Credentials(access.kubeconfig, access.context, configuration)
+        await credentials.read()
+        return credentials
+    try:
         load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        return None  # renews its token by itself
-    path, context = str(access.kubeconfig), access.context
+    except ConfigException as error:
+        raise KubeconfigError(f"no kubeconfig is named, and this is no pod with a service account: {error}") from None
+    _strip_each_token(configuration)
+    return None  # renews its token by itself
 
-    async def read() -> None:
-        await load_kube_config(
-            config_file=path, context=context, client_configuration=configuration, persist_config=False
-        )
 
-    await read()
-    return read
+def _strip_each_token(configuration: Configuration) -> None:
+    renew: Any = configuration.refresh_api_key_hook
+
+    def renew_and_strip(current: Configuration, *_: object) -> None:
+        if renew is not None:
+            renew(current)
+        strip_token(current)
+
+    configuration.refresh_api_key_hook = renew_and_strip
+    strip_token(configuration)
 
 
 def _proxy_in_environment(address: str) -> str | None:
