@@ -52,11 +52,19 @@ async def prepare_kafka() -> KafkaPrograms:
 
 @asynccontextmanager
 async def kafka_real(
-    work: Workspace, *, settings: Mapping[str, str] | None = None, format_arguments: Sequence[str] = ()
+    work: Workspace,
+    *,
+    settings: Mapping[str, str] | None = None,
+    format_arguments: Sequence[str] = (),
+    jvm: tuple[str, ...] = (),
 ) -> AsyncIterator[RealKafka]:
-    """A started broker, and none at the end. `settings` go into its server.properties above ours."""
+    """A started broker, and none at the end.
+
+    `settings` go into its server.properties above ours, `jvm` are arguments of Java.
+    """
     programs = await prepare_kafka()
     broker = await _prepare(work, programs, settings or {}, format_arguments)
+    broker.jvm = jvm
     await broker.start()
     try:
         yield broker

@@ -55,6 +55,8 @@ class Issuer:
         self.audience = audience
         self.requests = 0
         """How often the key set was asked for."""
+        self.tokens_given = 0
+        """To clients."""
         self._algorithm = algorithm
         self.keys = [SigningKey(algorithm)]
         self._runner: web.AppRunner | None = None
@@ -93,6 +95,7 @@ class Issuer:
         app = web.Application()
         app.router.add_get("/.well-known/jwks.json", self._jwks)
         app.router.add_get("/token", self._token)
+        app.router.add_post("/token", self._token_of_client)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, LOOPBACK, self.port).start()
@@ -112,6 +115,15 @@ class Issuer:
         if not user:
             return web.Response(status=400, text="which user? /token?user=ada&team=team-7\n")
         return web.Response(text=self.token(user, teams))
+
+    async def _token_of_client(self, request: web.Request) -> web.Response:
+        """By client credentials; a client's secret is `secret-of-` and its id."""
+        form = await request.post()
+        client = str(form.get("client_id"))
+        if form.get("grant_type") != "client_credentials" or form.get("client_secret") != f"secret-of-{client}":
+            return web.json_response({"error": "invalid_client"}, status=401)
+        self.tokens_given += 1
+        return web.json_response({"access_token": self.token(client), "token_type": "Bearer", "expires_in": HOUR})
 
 
 @asynccontextmanager

@@ -7,16 +7,19 @@ Other settings are in `consumer/settings.py`, `consumer/audit/cli/settings.py`, 
 import sys
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from aiokafka.conn import collect_hosts
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from evaluation_cancel.schemas.kafka_tokens import ClientCredentials
 from evaluation_cancel.schemas.topics import Topics
 
 ENVIRONMENT_PREFIX: Final = "EVALUATION_CANCEL_"
 _LAST_PORT: Final = 65535
+_LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class KafkaSettings(BaseSettings):
@@ -42,8 +45,8 @@ class KafkaSettings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Encryption and authentication of the connection."""
 
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    """SASL mechanism of the user name and password."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """SASL mechanism: of a user name and password, or OAUTHBEARER with OpenID Connect's client credentials."""
 
     kafka_sasl_username: str | None = None
     """User name, required with SASL."""
@@ -51,6 +54,17 @@ class KafkaSettings(BaseSettings):
     """Password, required with SASL."""
     kafka_sasl_password_file: Path | None = None
     """File with the password instead, read for each new client, as the certificates' files are."""
+
+    kafka_oauth_token_url: str | None = None
+    """Token endpoint of the issuer, required with OAUTHBEARER. https, unless it is on this machine."""
+    kafka_oauth_client_id: str | None = None
+    """Client id, required with OAUTHBEARER."""
+    kafka_oauth_client_secret: SecretStr | None = None
+    """Client secret, or kafka_oauth_client_secret_file."""
+    kafka_oauth_client_secret_file: Path | None = None
+    """File with the client secret, read for each token."""
+    kafka_oauth_scope: str | None = None
+    """Scopes to ask for, with spaces between. None: what the issuer gives by itself."""
 
     kafka_ssl_ca_file: Path | None = None
     """PEM file of the authorities that sign the brokers' certificates. None: the system's authorities."""
@@ -77,7 +91,17 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        self._check_login()
+        if self.kafka_ssl_key_file is not None and self.kafka_ssl_certificate_file is None:
+            raise ValueError("kafka_ssl_key_file needs kafka_ssl_certificate_file beside it")
+        return self
+
+    def _check_login(self) -> None:
         sasl = self.kafka_security_protocol.startswith("SASL")
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            if sasl:
+                self._check_oauth()
+            return
         if self.kafka_sasl_password is not None and self.kafka_sasl_password_file is not None:
             raise ValueError("kafka_sasl_password and kafka_sasl_password_file are both set; one is enough")
         try:
@@ -88,9 +112,17 @@ class KafkaSettings(BaseSettings):
             raise ValueError(
                 f"{self.kafka_security_protocol} needs kafka_sasl_username, and kafka_sasl_password or its file"
             )
-        if self.kafka_ssl_key_file is not None and self.kafka_ssl_certificate_file is None:
-            raise ValueError("kafka_ssl_key_file needs kafka_ssl_certificate_file beside it")
-        return self
+
+    def _check_oauth(self) -> None:
+        url = urlsplit(self.kafka_oauth_token_url or "")
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK_HOSTS):
+            raise ValueError("OAUTHBEARER needs kafka_oauth_token_url, an https:// address")
+        try:
+            secret = self._oauth_secret()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"kafka_oauth_client_secret_file cannot be read: {error}") from None
+        if not self.kafka_oauth_client_id or not secret:
+            raise ValueError("OAUTHBEARER needs kafka_oauth_client_id, and kafka_oauth_client_secret or its file")
 
     @property
     def topics(self) -> Topics:
@@ -110,11 +142,28 @@ class KafkaSettings(BaseSettings):
                 keyfile=self.kafka_ssl_key_file,
                 password=_revealed(self.kafka_ssl_key_password),
             )
-        if self.kafka_security_protocol.startswith("SASL"):
-            arguments["sasl_mechanism"] = self.kafka_sasl_mechanism
+        if not self.kafka_security_protocol.startswith("SASL"):
+            return arguments
+        arguments["sasl_mechanism"] = self.kafka_sasl_mechanism
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            arguments["sasl_oauth_token_provider"] = self._tokens()
+        else:
             arguments["sasl_plain_username"] = self.kafka_sasl_username
             arguments["sasl_plain_password"] = self._sasl_password()
         return arguments
+
+    def _tokens(self) -> ClientCredentials:
+        return ClientCredentials(
+            url=self.kafka_oauth_token_url or "",
+            client_id=self.kafka_oauth_client_id or "",
+            client_secret=self._oauth_secret,
+            scope=self.kafka_oauth_scope,
+        )
+
+    def _oauth_secret(self) -> str:
+        if self.kafka_oauth_client_secret_file is None:
+            return _revealed(self.kafka_oauth_client_secret) or ""
+        return self.kafka_oauth_client_secret_file.read_text().strip()
 
     def _sasl_password(self) -> str | None:
         if self.kafka_sasl_password_file is None:
