@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from deploy.local.kubernetes_simulated import Simulator, Which
+from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
 from evaluation_cancel.consumer.kubernetes.port import Change
 from evaluation_cancel.consumer.kubernetes.watch import ClusterWatch
 from evaluation_cancel.consumer.kubernetes.watch_cache import WatchCache
@@ -195,3 +196,35 @@ async def test_a_stream_that_always_ends_at_once_is_asked_for_more_and_more_rare
         await until(lambda: ended.hits > hits, "and again")
         assert asyncio.get_running_loop().time() - begun > 0.2
         assert ended.hits == hits + 1
+
+
+async def test_objects_with_a_quarter_of_a_megabyte_of_annotations_break_no_watch(cluster_env: ClusterEnv) -> None:
+    large = {"annotations": {f"example.com/{n}": "x" * 32_000 for n in range(8)}}
+    first, second = uuid4(), uuid4()
+    label = labelled(first)
+    await cluster_env.raw.running_job("listed", **label, metadata={"labels": label["labels"], **large})
+    async with watching(cluster_env) as heard:
+        await until(lambda: heard.watch_cache.pods_of(first), "the pod of the listed one is known")
+        label = labelled(second)
+        await cluster_env.raw.running_job("watched", **label, metadata={"labels": label["labels"], **large})
+        await heard.until(second, "appeared")
+        for name, evaluation_id in (("listed", first), ("watched", second)):
+            await cluster_env.raw.delete_job(name, {"propagationPolicy": "Foreground"})
+            await heard.until(evaluation_id, "ended")
+        assert heard.connections == 2  # once for Jobs and once for pods
+
+
+async def test_thousands_of_jobs_are_known_soon_after_the_start(cluster_env: ClusterEnv) -> None:
+    ids = [uuid4() for _ in range(2000)]
+    room = asyncio.Semaphore(32)
+
+    async def create(number: int, evaluation_id: UUID) -> None:
+        async with room:
+            spelled = str(evaluation_id).upper() if number % 2 else evaluation_id.hex
+            await cluster_env.raw.create_job(f"job-{number}", suspend=True, labels={EVALUATION_LABEL: spelled})
+
+    await asyncio.gather(*(create(number, each) for number, each in enumerate(ids)))
+    async with watching(cluster_env) as heard:
+        await until(lambda: all(heard.watch_cache.jobs_of(each) for each in ids), "all Jobs are known")
+        await cluster_env.raw.delete_job("job-7")
+        await heard.until(ids[7], "ended")
