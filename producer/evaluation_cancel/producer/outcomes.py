@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from evaluation_cancel.producer.errors import KafkaUnreachable
 from evaluation_cancel.producer.kafka_connect import RETRY_SECONDS, connect_within
 from evaluation_cancel.producer.tracking import Tracker
 from evaluation_cancel.schemas.topics import Topics
@@ -26,6 +27,7 @@ from evaluation_cancel.schemas.wire.codec import RawRecord, UndecodableRecord, d
 from evaluation_cancel.schemas.wire.records import UnreadableRecord
 
 POLL_MS: Final = 500
+_LOOKS_EVERY: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +64,10 @@ class OutcomeFollower(Tracker):
         await self.stop()
 
     async def start(self) -> None:
-        """Returns once the ends are known. Tries for `connect_timeout`, then raises KafkaUnreachable."""
+        """Returns once the ends are known.
+
+        Raises KafkaUnreachable after `connect_timeout`, and at once when the login may not read the topics.
+        """
         self._consumer = await connect_within(
             self._connected, seconds=self._connect_timeout, failure="The events could not be read"
         )
@@ -90,7 +95,7 @@ class OutcomeFollower(Tracker):
             **self._client,
         )
         try:
-            await consumer.start()
+            await self._start(consumer)
             partitions = consumer.assignment()
             if not self._next:
                 self._next = await consumer.end_offsets(list(partitions))
@@ -100,6 +105,24 @@ class OutcomeFollower(Tracker):
             await self._hang_up(consumer)
             raise
         return consumer
+
+    async def _start(self, consumer: AIOKafkaConsumer) -> None:
+        """Aiokafka waits for ever for a topic that the login may not see."""
+        starting = asyncio.ensure_future(consumer.start())
+        try:
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=_LOOKS_EVERY)
+                hidden = sorted(consumer._client.cluster.unauthorized_topics)  # noqa: SLF001
+                if hidden:
+                    raise KafkaUnreachable(
+                        f"The login may not read {' and '.join(hidden)}: to wait for outcomes it needs Read and"
+                        " Describe there. No command was published."
+                    )
+        finally:
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait({starting})
+        starting.result()
 
     async def _read_for_ever(self) -> None:
         while True:

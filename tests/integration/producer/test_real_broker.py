@@ -170,14 +170,20 @@ def let_write(address: str) -> None:
 def sender_of(
     kafka: RealKafka, user: str, password: str = PASSWORD, mechanism: Any = "SCRAM-SHA-512", **more: Any
 ) -> Publisher:
-    settings = ProducerSettings(
+    client = settings_of(kafka, user, password, mechanism).kafka_client()
+    return Publisher(client=client, source="/tests", **more)
+
+
+def settings_of(
+    kafka: RealKafka, user: str, password: str = PASSWORD, mechanism: Any = "SCRAM-SHA-512"
+) -> ProducerSettings:
+    return ProducerSettings(
         kafka_bootstrap_servers=kafka.bootstrap_servers,
         kafka_security_protocol="SASL_PLAINTEXT",
         kafka_sasl_mechanism=mechanism,
         kafka_sasl_username=user,
         kafka_sasl_password=password,  # type: ignore[arg-type]  # pydantic makes the secret
     )
-    return Publisher(client=settings.kafka_client(), source="/tests", **more)
 
 
 async def test_whoever_may_write_commands_needs_no_other_right(guarded: RealKafka) -> None:
@@ -202,3 +208,11 @@ async def test_a_wrong_password_ends_the_start_and_is_told_as_that(guarded: Real
 async def test_a_mechanism_that_the_broker_does_not_offer_is_told_as_that(guarded: RealKafka) -> None:
     with pytest.raises(KafkaUnreachable, match="UnsupportedSaslMechanism"):
         await sender_of(guarded, "writer", mechanism="SCRAM-SHA-256", connect_timeout=3).start()
+
+
+async def test_whoever_may_not_read_events_is_told_so_before_anything_is_published(guarded: RealKafka) -> None:
+    follower = OutcomeFollower(client=settings_of(guarded, "writer").kafka_client(), connect_timeout=100)
+    with pytest.raises(KafkaUnreachable, match=r"may not read .*cancel.events.v1.* needs Read"):
+        async with asyncio.timeout(10):
+            await follower.start()
+    await follower.stop()
