@@ -37,7 +37,7 @@ async def environment() -> AsyncIterator[Stack]:
         case "memory":
             parts = stack(kafka="memory", kubernetes="simulated")
         case "real":
-            parts = stack(kafka="real", kubernetes="real")
+            parts = stack(kafka="real", kubernetes="real", objects="real")
         case _:
             from deploy.local.stand.containers import containers  # noqa: PLC0415  # Docker's client is slow to import
 

@@ -19,6 +19,7 @@ from deploy.local.kubernetes_kubelet.cluster import KubeletKubernetes, kubernete
 from deploy.local.kubernetes_real.cluster import RealKubernetes, kubernetes_real
 from deploy.local.kubernetes_simulated.child import SimulatedKubernetes, kubernetes_simulated
 from deploy.local.processes.process import Workspace, workspace
+from deploy.local.s3_real.server import s3_real
 from deploy.local.services.postgres import PostgresServer, postgres
 from deploy.local.services.s3 import S3Server, s3
 from deploy.local.stand.given import given_cluster, given_kafka
@@ -44,16 +45,20 @@ async def stack(
     *,
     kafka: str = "memory",
     kubernetes: str = "simulated",
+    objects: str = "moto",
     postgres_settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
-    """`kafka`: memory, real or bootstrap servers. `kubernetes`: simulated, real, kubelet or a kubeconfig."""
+    """`kafka`: memory, real or bootstrap servers. `kubernetes`: simulated, real, kubelet or a kubeconfig.
+
+    `objects`: moto or real, the S3 server.
+    """
     async with workspace() as work, AsyncExitStack() as parts:
         try:
             async with asyncio.TaskGroup() as group:
                 database = group.create_task(parts.enter_async_context(postgres(work, settings=postgres_settings)))
                 broker = group.create_task(parts.enter_async_context(_kafka(work, kafka)))
                 cluster = group.create_task(parts.enter_async_context(_kubernetes(work, kubernetes)))
-                objects = group.create_task(parts.enter_async_context(s3(work)))
+                store = group.create_task(parts.enter_async_context(_objects(work, objects)))
         except ExceptionGroup as failed:
             raise _first(failed) from failed
         ours = cluster.result()
@@ -62,7 +67,7 @@ async def stack(
             postgres=database.result(),
             kafka=broker.result(),
             cluster=ours if isinstance(ours, Cluster) else ours.cluster,
-            s3=objects.result(),
+            s3=store.result(),
             node=None if isinstance(ours, Cluster | KubeletKubernetes) else NODE,
             kubernetes=None if isinstance(ours, Cluster) else ours,
         )
@@ -84,6 +89,10 @@ def _kubernetes(work: Workspace, which: str) -> AbstractAsyncContextManager[Kube
     if which == "kubelet":
         return kubernetes_kubelet(work)
     return nullcontext(given_cluster(Path(which).expanduser(), work.directory))
+
+
+def _objects(work: Workspace, which: str) -> AbstractAsyncContextManager[S3Server]:
+    return s3_real(work) if which == "real" else s3(work)
 
 
 def _first(failed: ExceptionGroup[Exception]) -> Exception:

@@ -31,7 +31,11 @@ from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
 from tests.support.environment import unique
 from tests.support.producer.responder import answers, publish
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    # A connection that aiokafka was making when the broker was killed is left to the garbage collector.
+    pytest.mark.filterwarnings("ignore:.*AIOKafkaConnection:pytest.PytestUnraisableExceptionWarning"),
+]
 
 PATIENCE = 100.0
 ADA = RequestedBy(kind="user", id="ada", team_ids=("team-7",))

@@ -1,4 +1,4 @@
-"""The port to S3, on a server of moto, and on a stub for errors."""
+"""The port to S3, on moto or a real server, and on a stub for errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from aiohttp import web
 
 from deploy.local.processes.ports import free_port
+from deploy.local.s3_real.server import RealS3
+from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
 from evaluation_cancel.consumer.s3.artifacts import S3Artifacts, snake_case
 from evaluation_cancel.consumer.s3.connect import S3Access, connect
@@ -34,8 +36,10 @@ async def test_only_keys_under_the_prefix_are_listed_with_their_sizes(
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 async def test_a_key_with_unusual_characters_is_listed_and_deleted_and_no_other(
-    artifacts: S3Artifacts, s3_client: Any, s3_bucket: str, key: str
+    environment: Stack, artifacts: S3Artifacts, s3_client: Any, s3_bucket: str, key: str
 ) -> None:
+    if isinstance(environment.s3, RealS3) and "//" in key:
+        pytest.skip("its keys are paths of files, in which two slashes are one")
     await put(s3_client, s3_bucket, key, "bystander")
     assert {stored.key for stored in await listed(artifacts, s3_bucket)} == {key, "bystander"}
     assert await artifacts.delete(s3_bucket, [key]) == []
