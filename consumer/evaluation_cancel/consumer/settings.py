@@ -114,7 +114,7 @@ class ConsumerSettings(KafkaSettings):
     s3_path_style: bool = False
     """Put the bucket into the path instead of the host name, as most S3-compatible stores need it."""
     s3_content_md5: bool = False
-    """Send Content-MD5 with DeleteObjects. Some stores demand it, and botocore no longer sends it."""
+    """Send Content-MD5 with DeleteObjects. Some stores demand it, and get it after their first refusal anyway."""
 
     publish_timeout: float = Field(default=8.0, gt=0, le=60)
     """Seconds for the acknowledgement of one batch of messages. Below OUTBOX_LEASE."""

@@ -11,10 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as S3ConnectionError
 
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
+from evaluation_cancel.consumer.s3.content_md5 import is_demand, send_content_md5
 from evaluation_cancel.consumer.s3.port import MOST_KEYS, StoredObject, Undeleted, Upload
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import DeleteObjectsOutputTypeDef
 
 _FINAL = frozenset(
     {"access_denied", "all_access_disabled", "no_such_bucket", "invalid_bucket_name", "method_not_allowed"}
@@ -75,12 +77,21 @@ class S3Artifacts:
                 yield [entry["Key"] for entry in page.get("Versions", ()) if not entry["IsLatest"]]
 
     async def _delete_many(self, bucket: str, keys: Sequence[str]) -> list[Undeleted]:
-        with translated():
-            answer = await self._client.delete_objects(
-                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
+        try:
+            answer = await self._delete_objects(bucket, keys)
+        except TemporaryError as error:
+            if not is_demand(error.code, error.detail):
+                raise
+            send_content_md5(self._client)
+            answer = await self._delete_objects(bucket, keys)
         errors = answer.get("Errors", ())
         return [_undeleted(entry.get("Key", ""), entry.get("Code", "unknown")) for entry in errors]
+
+    async def _delete_objects(self, bucket: str, keys: Sequence[str]) -> DeleteObjectsOutputTypeDef:
+        with translated():
+            return await self._client.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
 
     async def _delete_one(self, bucket: str, key: str) -> Undeleted | None:
         try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluation_cancel.consumer.s3.artifacts import S3Artifacts
+from evaluation_cancel.consumer.s3.content_md5 import send_content_md5
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -62,11 +61,5 @@ async def open_client(access: S3Access) -> AsyncIterator[S3Client]:
     )
     async with session.client("s3", endpoint_url=access.endpoint_url, config=config) as client:
         if access.content_md5:
-            client.meta.events.register("before-sign.s3.DeleteObjects", _add_content_md5)
+            send_content_md5(client)
         yield client
-
-
-def _add_content_md5(request: Any, **_: Any) -> None:
-    """Runs before signing, so that the signature covers the header."""
-    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
-    request.headers["Content-MD5"] = base64.b64encode(digest).decode("ascii")

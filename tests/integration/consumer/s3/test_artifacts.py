@@ -178,6 +178,27 @@ async def test_content_md5_is_sent_only_if_the_settings_demand_it(wanted: bool) 
     assert [value is not None for value in seen] == [wanted]
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("MissingContentMD5", "m"), ("InvalidRequest", "Missing required header for this request: Content-MD5")],
+)
+async def test_a_store_that_demands_content_md5_gets_it_from_then_on(code: str, message: str) -> None:
+    seen: list[bool] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        await request.read()
+        seen.append("Content-MD5" in request.headers)
+        if seen[-1]:
+            return web.Response(text="<DeleteResult/>", content_type="application/xml")
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return web.Response(status=400, text=text, content_type="application/xml")
+
+    async with serving(answer) as address, connect(to(f"http://{address}")) as artifacts:
+        assert await artifacts.delete("bucket", ["a"]) == []
+        assert await artifacts.delete("bucket", ["b"]) == []
+    assert seen == [False, True, True]
+
+
 def test_codes_have_one_spelling() -> None:
     assert [snake_case(code) for code in ("AccessDenied", "SlowDown", "XAmzContentSHA256Mismatch", "503", "")] == [
         "access_denied",
