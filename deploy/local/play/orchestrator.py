@@ -131,7 +131,9 @@ class Orchestrator:
         return Answer(done=row["done"], answer=row["answer"])
 
 
-def job(evaluation: Evaluation, *, pods: int, ends_after: int | None, grace: int, node: str | None) -> dict[str, Any]:
+def job(
+    evaluation: Evaluation, *, pods: int, ends_after: int | None, grace: int = GRACE, node: str | None
+) -> dict[str, Any]:
     """The Job as it is sent: the label with the evaluation's id stands on it and on its pods."""
     label = {EVALUATION_LABEL: str(evaluation.id)}
     at_term = "" if ends_after is None else f"sleep {ends_after}; exit 0"
