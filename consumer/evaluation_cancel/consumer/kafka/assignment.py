@@ -18,19 +18,20 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     def __init__(self) -> None:
         self.new: set[TopicPartition] = set()
-        self._revoked: set[TopicPartition] = set()
+        self.revoked: set[TopicPartition] = set()
+        """Until they are taken."""
         self.nothing_in_flight = asyncio.Event()
         """Set while no batch is in flight."""
         self.nothing_in_flight.set()
 
     def take_revoked(self) -> set[TopicPartition]:
         """The partitions that were revoked since the last call."""
-        revoked, self._revoked = self._revoked, set()
+        revoked, self.revoked = self.revoked, set()
         return revoked
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         self.new -= set(revoked)
-        self._revoked |= set(revoked)
+        self.revoked |= set(revoked)
         await wait_at_most(self.nothing_in_flight, _WAITS_FOR_COMMIT)
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:

@@ -33,6 +33,8 @@ _NEVER_LEAVE_MS: Final = 24 * 60 * 60 * 1000
 """Keep the partitions while Postgres is away, for however long: heartbeats show that this member is alive."""
 _CALL_TIMEOUT: Final = 5.0
 """Seconds for a commit or an offset request, which have no deadline in aiokafka."""
+_POSITION_TIMEOUT: Final = 0.5
+"""Seconds for a position, which the client knows at once unless it just asks for the first one."""
 _POSITIONS_EVERY: Final = 1.0
 """Seconds between two looks at positions that moved without a record, or were never committed."""
 
@@ -105,7 +107,7 @@ class KafkaCommandReader:
         """See `CommandReader`. Raises `ReaderLostError` when the client has to be made anew."""
         client = self._running()
         self._assignment.nothing_in_flight.set()
-        self.unreadable.revoked(self._assignment.take_revoked())
+        self._forget(self._assignment.take_revoked())
         await self._try_again()
         fetched = await self._fetch(client)
         # What was read in a new partition came before the seek to the right offset; it comes again.
@@ -120,6 +122,12 @@ class KafkaCommandReader:
         if next_offsets:
             self._assignment.nothing_in_flight.clear()
         return [record for found in records.values() for record in found], next_offsets
+
+    def _forget(self, revoked: Iterable[TopicPartition]) -> None:
+        self.unreadable.revoked(revoked)
+        for partition in revoked:
+            self._positions.pop(partition, None)
+            self._committed.pop(partition, None)
 
     def _read_again(self, partitions: Iterable[TopicPartition]) -> None:
         """Their records are dropped, so their positions are asked for again too."""
@@ -217,10 +225,11 @@ class KafkaCommandReader:
         if looks:
             self._looked_at = time.monotonic()
         moved: Offsets = {}
-        assigned = self._running().assignment() - self._assignment.new
-        for partition in assigned if looks else assigned & records.keys():
+        # A partition that was not sought yet has a position of Kafka's, which may be beyond that of Postgres.
+        ours = self._running().assignment() & self._positions.keys() - self._assignment.new - self._assignment.revoked
+        for partition in ours if looks else ours & records.keys():
             with suppress(IllegalStateError, TimeoutError):  # it was revoked meanwhile
-                async with asyncio.timeout(_CALL_TIMEOUT):
+                async with asyncio.timeout(_POSITION_TIMEOUT):
                     position = await self._running().position(partition)
                 self._positions[partition] = position
                 if records.get(partition) or position != self._committed.get(partition):
