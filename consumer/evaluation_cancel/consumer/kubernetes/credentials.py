@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evaluation_cancel.consumer.kubernetes.kubeconfig import KubeconfigError, check_kubeconfig
+from evaluation_cancel.schemas.programs import ProgramError, printed_by
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient, Configuration
@@ -24,7 +25,6 @@ _PLUGIN_LIMIT: Final = 15.0
 _LIMIT: Final = 20.0
 """Seconds for all of it; an OIDC provider may be asked."""
 _MOST_FILES: Final = 64
-_SHOWN: Final = 300
 
 
 class Credentials:
@@ -94,26 +94,11 @@ async def run_plugin(
     command: list[str], environment: dict[str, str], api_version: str, *, limit: float = _PLUGIN_LIMIT
 ) -> Any:
     """The `status` that an exec plug-in prints. Raises `KubeconfigError`; a plug-in that takes too long is killed."""
-    name, pipe = command[0], asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
-    except OSError as error:
-        raise KubeconfigError(f"the exec plug-in {name!r} cannot be run: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(limit):
-            printed, complained = await process.communicate()
-    except TimeoutError:
-        raise KubeconfigError(f"the exec plug-in {name!r} had not ended after {limit:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        said = complained.decode(errors="replace").strip()[-_SHOWN:]
-        raise KubeconfigError(f"the exec plug-in {name!r} ended with {process.returncode}: {said}")
-    return _status(name, printed, api_version)
+        printed = await printed_by(command, limit=limit, environment=environment)
+    except ProgramError as error:
+        raise KubeconfigError(f"the exec plug-in {error}") from None
+    return _status(command[0], printed, api_version)
 
 
 def _status(name: str, printed: bytes, api_version: str) -> Any:

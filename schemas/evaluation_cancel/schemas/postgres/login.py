@@ -15,10 +15,10 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from evaluation_cancel.schemas.postgres.address import PostgresAddress, parse_dsn
+from evaluation_cancel.schemas.programs import ProgramError, printed_by
 
 _REUSED_FOR: Final = 5.0
 """Seconds for which an output is used again, so that a full pool that connects anew runs the command once."""
-_SHOWN: Final = 200
 
 
 class LoginUnreadableError(OSError):
@@ -98,26 +98,12 @@ def _read(path: Path) -> str:
 
 
 async def _output(command: Sequence[str], limit: float) -> str:
-    """What the command prints, without white space around it. It is killed after `limit` seconds."""
-    pipe = asyncio.subprocess.PIPE
+    """What the command prints, without white space around it."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
-    except OSError as error:
-        raise LoginUnreadableError(f"the password command {command[0]!r} cannot be run: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(limit):
-            printed, complained = await process.communicate()
-    except TimeoutError:
-        raise LoginUnreadableError(f"the password command {command[0]!r} had not ended after {limit:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        printed = await printed_by(command, limit=limit)
+    except ProgramError as error:
+        raise LoginUnreadableError(f"the password command {error}") from None
     password = printed.decode(errors="replace").strip()
-    if process.returncode != 0 or not password:
-        why = complained.decode(errors="replace").strip()[-_SHOWN:]
-        problem = "printed nothing" if process.returncode == 0 else f"ended with {process.returncode}"
-        raise LoginUnreadableError(f"the password command {command[0]!r} {problem}: {why}")
+    if not password:
+        raise LoginUnreadableError(f"the password command {command[0]!r} printed nothing")
     return password

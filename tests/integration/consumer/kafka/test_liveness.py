@@ -24,9 +24,26 @@ async def intake_env(environment: Stack, topics: Topics, postgres_env: PostgresE
 
 
 def client_of(intake: Any) -> Any:
-    reader = intake._reader
-    assert isinstance(reader, KafkaCommandReader)
+    assert isinstance(intake._reader, KafkaCommandReader)
+    return client_of_reader(intake._reader)
+
+
+def client_of_reader(reader: KafkaCommandReader) -> Any:
     return reader._client
+
+
+async def assigned_reader(env: IntakeEnv) -> KafkaCommandReader:
+    """A started reader that has partitions."""
+    reader = env.intake()._reader
+    assert isinstance(reader, KafkaCommandReader)
+    await reader.start()
+
+    async def has_partitions() -> bool:
+        await reader.read()
+        return bool(client_of_reader(reader).assignment()) and not reader._assignment.new
+
+    await until(has_partitions, "partitions were assigned")
+    return reader
 
 
 async def die(task: asyncio.Task[Any]) -> None:
@@ -71,11 +88,8 @@ async def test_an_error_of_the_event_loop_makes_the_client_anew(
 
 async def test_an_empty_topic_is_no_sign_of_death(intake_env: IntakeEnv) -> None:
     now = [0.0]
-    reader = intake_env.intake()._reader
-    assert isinstance(reader, KafkaCommandReader)
-    await reader.start()
+    reader = await assigned_reader(intake_env)
     client: Any = reader._client
-    await until(reader_has_partitions(reader), "partitions were assigned")
     liveness = ReaderLiveness(client, clock=lambda: now[0])
     for _ in range(4):
         before = max(client.last_poll_timestamp(each) or 0 for each in client.assignment())
@@ -90,11 +104,8 @@ async def test_an_empty_topic_is_no_sign_of_death(intake_env: IntakeEnv) -> None
 
 async def test_silence_for_half_a_minute_is_one(intake_env: IntakeEnv) -> None:
     now = [0.0]
-    reader = intake_env.intake()._reader
-    assert isinstance(reader, KafkaCommandReader)
-    await reader.start()
+    reader = await assigned_reader(intake_env)
     client: Any = reader._client
-    await until(reader_has_partitions(reader), "partitions were assigned")
     liveness = ReaderLiveness(client, clock=lambda: now[0])
     newest = {each: client.last_poll_timestamp(each) for each in client.assignment()}
     client.last_poll_timestamp = newest.get  # no answer comes any more
@@ -105,12 +116,3 @@ async def test_silence_for_half_a_minute_is_one(intake_env: IntakeEnv) -> None:
     assert liveness.problem(has_read=False) == "no broker has answered a fetch for 31 s"
     assert liveness.problem(has_read=True) is None
     await reader.stop()
-
-
-def reader_has_partitions(reader: KafkaCommandReader) -> Any:
-    async def look() -> bool:
-        await reader.read()
-        assert reader._client is not None
-        return bool(reader._client.assignment()) and not reader._assignment.new
-
-    return look
