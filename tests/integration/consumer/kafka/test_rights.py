@@ -1,4 +1,4 @@
-"""On a real broker with TLS, SCRAM and ACLs the rights of docs/rights.md are enough, and each mistake is told as that."""
+"""With TLS, SCRAM and ACLs on a real broker, the rights of docs/rights.md are enough; each mistake is told as that."""
 
 from __future__ import annotations
 
