@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.stand.stack import Stack
+from evaluation_cancel.consumer.audit.kafka.client import open_log
 from evaluation_cancel.consumer.domain.commands import Position
 from evaluation_cancel.consumer.domain.messages import unpack_headers
 from evaluation_cancel.consumer.kafka.command_reader import KafkaCommandReader
@@ -116,3 +117,27 @@ async def test_a_value_over_the_limit_becomes_a_dead_letter_of_its_beginning(int
     assert letter["value"] == value[:KEPT_BYTES]
     assert (headers["dlq_code"], headers["dlq_value_bytes"]) == (b"too_large", str(size).encode())
     assert headers["dlq_value_sha256"] == sha256(value).hexdigest().encode()
+
+
+async def test_a_log_for_audit_reads_the_other_partitions_on(
+    intake_env: IntakeEnv, without_zstd: pytest.MonkeyPatch
+) -> None:
+    await send(intake_env, 0, b"readable")
+    await send(intake_env, 0, b"stuck", codec="zstd")
+    await send(intake_env, 1, b"other")
+    async with open_log(intake_env.client, "read_uncommitted", [intake_env.topics.commands]) as log:
+        log.read_from(dict.fromkeys(log.partitions, 0))
+        values: list[bytes | None] = []
+        ends: dict[int, int] = {}
+
+        async def read(*wanted: bytes) -> bool:
+            for each in await log.read(0.2):
+                values.extend(record.value for record in each.records)
+                ends[each.partition[1]] = each.position
+            return set(values) == set(wanted)
+
+        await until(lambda: read(b"readable", b"other"), "what can be read was read")
+        assert ends == {0: 1, 1: 1}
+        without_zstd.undo()
+        await until(lambda: read(b"readable", b"other", b"stuck"), "the rest follows")
+        assert len(values) == 3

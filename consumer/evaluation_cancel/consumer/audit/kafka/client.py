@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, UnknownTopicOrPar
 
 from evaluation_cancel.consumer.audit.kafka.reading import Expired, Partition, Read
 from evaluation_cancel.consumer.domain.errors import TemporaryError
+from evaluation_cancel.consumer.kafka.unreadable import UnreadablePartitions
 from evaluation_cancel.schemas.wire.fetched import install
 from evaluation_cancel.schemas.wire.records import RawRecord, UnreadableRecord
 
@@ -31,6 +32,7 @@ class KafkaLog:
         self._client = client
         self.partitions = partitions
         self._reading: list[TopicPartition] = []
+        self._unreadable = UnreadablePartitions()
 
     async def bounds(self) -> dict[Partition, tuple[int, int]]:
         partitions = [TopicPartition(*p) for p in self.partitions]
@@ -52,6 +54,7 @@ class KafkaLog:
     def read_from(self, positions: Mapping[Partition, int]) -> None:
         self._reading = [TopicPartition(*p) for p in positions]
         self._client.assign(self._reading)
+        self._unreadable.clear()
         for partition, offset in positions.items():
             self.seek(partition, offset)
 
@@ -59,31 +62,38 @@ class KafkaLog:
         self._client.seek(TopicPartition(*partition), offset)
 
     async def read(self, timeout: float, *, only: Sequence[Partition] = ()) -> list[Read]:  # noqa: ASYNC109
+        for partition, standing in self._unreadable.due().items():
+            self._client.seek(partition, standing.offset)
+            self._client.resume(partition)
         before = {p: await self._client.position(p) for p in self._reading}
         wanted = [TopicPartition(*p) for p in only]
         with translated():
             fetched = await self._client.getmany(*wanted, timeout_ms=int(timeout * 1000), max_records=_MAX_RECORDS)
+        found = {p: self._readable(p, records, before[p]) for p, records in fetched.items()}
         reads = []
         for partition in self._reading:
             position = await self._client.position(partition)
-            records = fetched.get(partition, ())
+            records = found.get(partition, [])
             if records or position != before[partition]:
                 name = (partition.topic, partition.partition)
-                found = _readable(records, name, before[partition])
-                reads.append(Read(partition=name, records=found, began_at=before[partition], position=position))
+                reads.append(Read(partition=name, records=records, began_at=before[partition], position=position))
         return reads
 
-
-def _readable(records: Sequence[Any], partition: Partition, begins_at: int) -> list[RawRecord]:
-    """The records. Raises `TemporaryError` where one cannot be read: the archive must not pass over it."""
-    found: list[RawRecord] = []
-    for record in records:
-        try:
-            found.append(RawRecord.of(record))
-        except UnreadableRecord as error:
-            offset = found[-1].offset + 1 if found else begins_at
-            raise TemporaryError("unreadable_record", f"{partition[0]}[{partition[1]}]@{offset}: {error}") from None
-    return found
+    def _readable(self, partition: TopicPartition, records: Sequence[Any], begins_at: int) -> list[RawRecord]:
+        """The records up to the first that cannot be read; the partition stands still there, and the others go on."""
+        found: list[RawRecord] = []
+        for record in records:
+            try:
+                found.append(RawRecord.of(record))
+            except UnreadableRecord as error:
+                offset = found[-1].offset + 1 if found else begins_at
+                self._client.seek(partition, offset)
+                self._client.pause(partition)
+                self._unreadable.found(partition, offset, str(error))
+                return found
+        if found:
+            self._unreadable.read(partition)
+        return found
 
 
 @asynccontextmanager
