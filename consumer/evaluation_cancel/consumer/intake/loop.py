@@ -93,7 +93,7 @@ class Intake(Loop):
                     continue
                 backoff.reset()
                 self.progressed()
-                if next_offsets:
+                if records or next_offsets:
                     await self._handle(records, next_offsets)
         finally:
             await self._reader.stop()
@@ -117,7 +117,8 @@ class Intake(Loop):
         # A crash before the commit to Kafka delivers the batch again; the inbox recognises what was recorded.
         waiting = await self._until_recorded(batch)
         if waiting is not None:
-            await self._reader.commit(next_offsets)
+            if next_offsets:
+                await self._reader.commit(next_offsets)
             if waiting:
                 await self._wait_for_capacity()
 

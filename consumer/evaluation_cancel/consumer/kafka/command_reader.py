@@ -178,7 +178,8 @@ class KafkaCommandReader:
                 self._running().resume(partition)
 
     async def _go_to_positions(self) -> None:
-        """Seeks in newly assigned partitions."""
+        """Seeks in newly assigned partitions. What was revoked before is forgotten first: it may be assigned again."""
+        self._forget(self._assignment.take_revoked())
         new, self._assignment.new = self._assignment.new, set()
         if not new:
             return

@@ -230,3 +230,19 @@ async def test_a_new_client_ignores_the_assignment_of_the_earlier_one(intake_env
     await reader.start()
     assert not reader._assignment.new
     await reader.stop()
+
+
+@pytest.mark.real
+async def test_commands_are_decided_after_each_change_of_the_group(intake_env: IntakeEnv) -> None:
+    async def all_are_decided() -> None:
+        evaluations = [await intake_env.postgres_env.evaluation() for _ in range(40)]
+        expected = intake_env.counts.get("accepted", 0) + len(evaluations)
+        for evaluation in evaluations:
+            await intake_env.send(bare(evaluation))
+        await until(lambda: intake_env.counts.get("accepted", 0) == expected, "all were accepted")
+
+    async with intake_env.open():
+        await all_are_decided()
+        async with intake_env.open():
+            await all_are_decided()
+        await all_are_decided()
