@@ -71,17 +71,22 @@ def find_java() -> Java:
 
 
 async def _download(into: Path) -> None:
+    print("Downloading the jars of Kafka, once.", file=sys.stderr, flush=True)
+    await download_jars(_POM, into)
+
+
+async def download_jars(pom: Path, into: Path) -> None:
+    """The jars that this file of Maven asks for, into a folder."""
     maven = shutil.which("mvn")
     if maven is None:
         raise StandError("maven_missing", "the jars of real Kafka are downloaded with Maven; there is no `mvn` here")
-    print("Downloading the jars of Kafka, once.", file=sys.stderr, flush=True)
     goal = "dependency:copy-dependencies"
     command: list[str | Path] = [
         maven,
         "-B",
         "-q",
         "-f",
-        _POM,
+        pom,
         goal,
         "-DincludeScope=runtime",
         f"-DoutputDirectory={into}",
