@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
-from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
+from evaluation_cancel.consumer.migrations.mapping import EvaluationsTable
 from evaluation_cancel.consumer.settings import ClusterSettings, ConsumerSettings
 from evaluation_cancel.producer.endpoint.settings import EndpointSettings, IssuerSettings
 from evaluation_cancel.producer.settings import ProducerSettings

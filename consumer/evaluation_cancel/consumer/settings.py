@@ -15,7 +15,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from evaluation_cancel.consumer.domain.evaluations import EVALUATION_LABEL
-from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable
+from evaluation_cancel.consumer.migrations.mapping import EvaluationsTable
 from evaluation_cancel.schemas.kafka_settings import KafkaSettings
 from evaluation_cancel.schemas.postgres.address import parse_dsn
 from evaluation_cancel.schemas.postgres.login import PostgresLogin

@@ -13,7 +13,7 @@ from evaluation_cancel.schemas.fields import MAX_LIST, Code, CommandIds, Count, 
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:ai.vijil.evaluations")
 
 Status = Literal["created", "starting", "running", "succeeded", "failed", "cancelled"]
-RejectionCode = Literal["not_found", "forbidden", "already_completed", "already_cancelled", "expired"]
+RejectionCode = Literal["not_found", "forbidden", "already_completed", "already_cancelled", "expired", "unknown_status"]
 
 
 class Actor(Message):

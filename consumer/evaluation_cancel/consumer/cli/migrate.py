@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from evaluation_cancel.consumer.cli.terminal import run_on_postgres
-from evaluation_cancel.consumer.migrations import version
+from evaluation_cancel.consumer.migrations import installed
 from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE, make_role, role_sql
 from evaluation_cancel.consumer.runtime.terminal import run_for_terminal
 from evaluation_cancel.consumer.settings import ConsumerSettings
@@ -29,18 +30,49 @@ def upgrade(
     if sql:
         print(schema.sql(settings.evaluations_table))  # noqa: T201  # for a file or a pipe
         return
-    run_on_postgres(schema.upgrade(settings.postgres_login(), settings.evaluations_table))
+    problems = run_on_postgres(schema.upgrade(settings.postgres_login(), settings.evaluations_table))
     Console().print("The database has this version's schema.")
+    _print_problems(problems)
 
 
 @app.command()
-def check() -> None:
-    """Check that the database has this version's schema. Exits with 1 when not."""
-    problem = run_on_postgres(version.check(load_settings(ConsumerSettings).postgres_login()))
-    if problem is not None:
-        print(problem, file=sys.stderr)  # noqa: T201  # the command's answer
+def check(
+    login: Annotated[
+        list[str] | None, typer.Option(help="A login of the consumer, whose rights are checked; repeatable.")
+    ] = None,
+) -> None:
+    """Check schema, evaluations table, guards and rights. Names all that is missing, and exits with 1 then."""
+    settings = load_settings(ConsumerSettings)
+    problems = run_on_postgres(installed.problems(settings.postgres_login(), settings.evaluations_table, login or ()))
+    if problems:
+        _print_problems(problems)
         raise SystemExit(1)
-    Console().print("The database has this version's schema.")
+    Console().print("The database has this version's schema, and the evaluations table fits the settings.")
+
+
+@app.command()
+def uninstall(
+    *,
+    with_record: Annotated[
+        bool, typer.Option("--with-record", help="Drop the whole schema: inbox, cancellations, messages.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take triggers and functions out of the database. The record stays, unless told otherwise."""
+    from evaluation_cancel.consumer.migrations import uninstall as uninstalling  # noqa: PLC0415  # seldom used
+
+    login = load_settings(ConsumerSettings).postgres_login()
+    left = run_on_postgres(uninstalling.open_cancellations(login))
+    if not yes:
+        what = "triggers, functions and the whole record" if with_record else "triggers and functions"
+        typer.confirm(f"Drop {what}? {left} cancellations are open.", abort=True)
+    for statement in run_on_postgres(uninstalling.uninstall(login, with_record=with_record)):
+        print(statement)  # noqa: T201  # what was run
+
+
+def _print_problems(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)  # noqa: T201  # the command's answer
 
 
 @app.command()

@@ -17,7 +17,10 @@ DECISION_VERSION: Final = 1
 
 FINAL_STATUSES: Final = frozenset({"succeeded", "failed", "cancelled"})
 
-RejectionCode = Literal["not_found", "forbidden", "expired", "already_completed", "already_cancelled"]
+UNKNOWN_STATUS: Final = "unknown"
+"""A word of the evaluations table that the setting EVALUATIONS_TABLE does not map."""
+
+RejectionCode = Literal["not_found", "forbidden", "expired", "already_completed", "already_cancelled", "unknown_status"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,13 +76,15 @@ _ACCEPTED: Final = Accepted()
 _NOT_FOUND: Final = Rejected(code="not_found")
 _FORBIDDEN: Final = Rejected(code="forbidden")
 _EXPIRED: Final = Rejected(code="expired")
+_UNKNOWN_STATUS: Final = Rejected(code="unknown_status")
 
 
 def decide_command(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> Decision:
     """The decision on one command; `now` is the database's time of the transaction that decides.
 
     Access is checked first, so that a requester without access learns nothing about the evaluation. Expiry is checked
-    before the status: an expired command is rejected as `expired` in any status.
+    before the status: an expired command is rejected as `expired` in any status. An unknown status is rejected: the
+    evaluation may be over, and what would be written could be wrong.
     """
     if seen is None:
         return _NOT_FOUND
@@ -97,4 +102,4 @@ def decide_command(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> 
         )
     if seen.open_cancellation is not None:
         return Joined(cancellation_id=seen.open_cancellation)
-    return _ACCEPTED
+    return _UNKNOWN_STATUS if seen.status == UNKNOWN_STATUS else _ACCEPTED

@@ -17,6 +17,9 @@ class LockedEvaluation:
     id: UUID
     team_id: str
     status: str
+    """One of the six, or `unknown`."""
+    word: str | None
+    """The word of the table that the status was made of."""
     cluster: str | None
     ended_at: datetime | None
     job_namespace: str | None

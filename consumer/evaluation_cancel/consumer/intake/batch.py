@@ -41,6 +41,8 @@ class DecisionBatch:
         """Events to publish again, because a duplicate command came."""
         self.counts: dict[str, int] = {}
         """How many commands had each decision, rejection code or other result."""
+        self.of_unknown_status: list[UUID] = []
+        """Evaluations of commands that were rejected since their status has no meaning here."""
 
     def new_commands(
         self, batch: Iterable[ReceivedCommand], known: Mapping[CommandKey, KnownCommand]
@@ -88,6 +90,8 @@ class DecisionBatch:
             self.joined[decision.cancellation_id] = joined
         elif not isinstance(decision, Accepted):
             self._record(command, seen, "rejected", decision.code, decision.cancellation_id)
+            if decision.code == "unknown_status":
+                self.of_unknown_status.append(command.evaluation_id)
             self.messages.append(self._events.rejected(command, decision, self.now))
         return None
 

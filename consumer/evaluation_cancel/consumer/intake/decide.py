@@ -27,6 +27,8 @@ from evaluation_cancel.consumer.sql import cancellations, commands, evaluations,
 from evaluation_cancel.consumer.sql.database import Database, Transaction
 
 _ASIDE_SECONDS: Final = 300.0
+_Seen = tuple[dict[UUID, EvaluationSeen], dict[UUID, LockedEvaluation]]
+"""Evaluations as decisions see them, and the locked rows."""
 _log = structlog.get_logger(__name__)
 
 
@@ -81,6 +83,7 @@ class DecisionService:
             seen, locked = await self._see(tx, sorted({c.evaluation_id for c in batch.commands}))
             known = await commands.known(tx, [c.key for c in batch.commands])
             work.plan(work.new_commands(batch.commands, known), seen)
+            _log_unknown(locked, work)
             if work.inbox_rows and not await commands.insert(tx, work.inbox_rows):
                 # Another consumer inserted one of them between our read and our write; repeating finds it known.
                 raise TemporaryError("lost_race", "another consumer recorded one of these commands first")
@@ -99,10 +102,11 @@ class DecisionService:
         try:
             async with self._database.transaction() as tx:
                 work = DecisionBatch(self._events, await commands.database_time(tx))
-                free, seen = await self._free(tx, limit)
+                free, (seen, rows) = await self._free(tx, limit)
                 if free:
                     still = await commands.lock_undecided(tx, [c.key for c in free])
                     work.plan([c for c in free if c.key in still], seen)
+                    _log_unknown(rows, work)
                     await commands.save_decisions(tx, work.inbox_rows)
                 await self._write(tx, work, [False] * len(work.openings))
         except (Unstorable, ValueError) as error:
@@ -124,7 +128,7 @@ class DecisionService:
                 detail=scrub(str(error)),
             )
 
-    async def _free(self, tx: Transaction, limit: int) -> tuple[list[ReceivedCommand], dict[UUID, EvaluationSeen]]:
+    async def _free(self, tx: Transaction, limit: int) -> tuple[list[ReceivedCommand], _Seen]:
         """Undecided commands whose evaluation is not locked any more, and those evaluations as seen.
 
         A locked evaluation with many commands does not crowd out the others.
@@ -133,16 +137,14 @@ class DecisionService:
         self._aside = {i: until for i, until in self._aside.items() if until > now}
         locked = set(self._aside)
         while waiting := await commands.undecided(tx, limit, list(locked)):
-            seen, _ = await self._see(tx, sorted({c.evaluation_id for c in waiting}))
+            seen, rows = await self._see(tx, sorted({c.evaluation_id for c in waiting}))
             free = [c for c in waiting if seen.get(c.evaluation_id) is not LOCKED]
             if free:
-                return free, seen
+                return free, (seen, rows)
             locked.update(seen)
-        return [], {}
+        return [], ({}, {})
 
-    async def _see(
-        self, tx: Transaction, ids: Sequence[UUID]
-    ) -> tuple[dict[UUID, EvaluationSeen], dict[UUID, LockedEvaluation]]:
+    async def _see(self, tx: Transaction, ids: Sequence[UUID]) -> _Seen:
         """Locks the evaluations and reads their fences. Returns what decisions see, and the locked rows.
 
         Fences are read after the lock: an earlier read may be stale.
@@ -177,6 +179,16 @@ class DecisionService:
             await outbox.add(tx, work.messages)
         if work.republished:
             await outbox.add_again(tx, work.republished)
+
+
+def _log_unknown(rows: Mapping[UUID, LockedEvaluation], work: DecisionBatch) -> None:
+    for evaluation_id in work.of_unknown_status:
+        _log.warning(
+            "A command is rejected: the setting EVALUATIONS_TABLE does not say what its evaluation's status means.",
+            action="unknown_status",
+            evaluation_id=str(evaluation_id),
+            status=scrub(rows[evaluation_id].word or "", 100),
+        )
 
 
 def _decided(work: DecisionBatch, claimed: int) -> Decided:

@@ -7,6 +7,7 @@ The revisions are in `versions/`. `evaluations.py` generates the functions and t
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
@@ -15,8 +16,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from evaluation_cancel.consumer.domain.errors import Refusal
 from evaluation_cancel.consumer.migrations.connection import connect
-from evaluation_cancel.consumer.migrations.evaluations import EvaluationsTable, evaluations_sql
+from evaluation_cancel.consumer.migrations.evaluations import evaluations_sql
+from evaluation_cancel.consumer.migrations.mapping import EvaluationsTable
+from evaluation_cancel.consumer.migrations.table_check import table_problems
 from evaluation_cancel.schemas.postgres.login import PostgresLogin
 
 _CREATE_SCHEMA = "CREATE SCHEMA IF NOT EXISTS evaluation_cancel"
@@ -31,19 +35,34 @@ def _config() -> Config:
     return config
 
 
-async def upgrade(login: PostgresLogin, mapping: EvaluationsTable | None = None) -> None:
+async def upgrade(login: PostgresLogin, mapping: EvaluationsTable | None = None) -> Sequence[str]:
     """Run the missing revisions and replace the functions and triggers of the evaluations table, in one transaction.
 
-    Safe while consumers of this version run. Raises the driver's error.
+    Safe while consumers of this version run. Returns sentences on words of the status that the mapping
+    gives no meaning. Raises the driver's error, and `Refusal` for a table that the functions cannot be made for.
     """
+    mapping = mapping or EvaluationsTable()
+    unmapped = await _unmapped_words(login, mapping)
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(login))
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade, mapping or EvaluationsTable())
+            await connection.run_sync(_upgrade, mapping)
     except DBAPIError as error:
         raise error.driver_exception from error
     finally:
         await engine.dispose()
+    return unmapped
+
+
+async def _unmapped_words(login: PostgresLogin, mapping: EvaluationsTable) -> Sequence[str]:
+    connection = await connect(login)
+    try:
+        found = await table_problems(connection, mapping)
+    finally:
+        await connection.close()
+    if found.unfit:
+        raise Refusal("evaluations_table_unfit", "\n  ".join(["EVALUATIONS_TABLE does not fit:", *found.unfit]))
+    return found.unmapped
 
 
 def _upgrade(connection: Connection, mapping: EvaluationsTable) -> None:

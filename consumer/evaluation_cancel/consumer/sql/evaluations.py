@@ -11,7 +11,7 @@ from evaluation_cancel.consumer.domain.evaluations import Fence, LockedEvaluatio
 from evaluation_cancel.consumer.sql.database import Transaction, fetch, fetch_as
 
 LOCK = """
-SELECT id, team_id, status, cluster, ended_at, job_namespace, job_name, job_uid
+SELECT id, team_id, status, word, cluster, ended_at, job_namespace, job_name, job_uid
 FROM evaluation_cancel.lock_evaluations($1)
 """
 EXISTING = "SELECT id FROM evaluation_cancel.read_evaluations($1)"

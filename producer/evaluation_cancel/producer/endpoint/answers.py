@@ -128,7 +128,7 @@ def _rejected(seen: CommandSeen) -> Answer:
     if code in ("not_found", "forbidden"):
         return not_found()
     body: dict[str, Any] = {"detail": _why(code, seen.status_seen), "code": code}
-    if seen.status_seen is not None:
+    if seen.status_seen is not None and code != "unknown_status":
         body["status"] = seen.status_seen
     if seen.ended_seen is not None:
         body["ended_at"] = seen.ended_seen.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -140,6 +140,8 @@ def _rejected(seen: CommandSeen) -> Answer:
 def _why(code: str, status: str | None) -> str:
     if code == "already_cancelled":
         return "The evaluation is already cancelled"
+    if code == "unknown_status":
+        return "The evaluation has a status that the cancelling service was not told the meaning of"
     if code == "already_completed":
         return f"The evaluation is already completed: it has {status}" if status else "The evaluation is completed"
     return f"The evaluation cannot be cancelled: {code.replace('_', ' ')}"

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation_cancel.consumer.domain.cancellations import Failed, TeardownEvidence
 from evaluation_cancel.consumer.migrations import schema
-from evaluation_cancel.consumer.migrations.evaluations import STATUSES, EvaluationsTable
+from evaluation_cancel.consumer.migrations.mapping import STATUSES, EvaluationsTable
 from evaluation_cancel.schemas.postgres.login import PostgresLogin
 from tests.support.consumer.commands import command
 from tests.support.consumer.postgres_env import PostgresEnv, open_postgres_env
@@ -202,5 +202,5 @@ async def test_a_teams_own_table_is_cancelled_in_and_guarded_without_a_column_ad
 def test_a_mapping_that_is_no_plain_sql_is_refused() -> None:
     with pytest.raises(ValueError, match="not a plain SQL identifier"):
         EvaluationsTable(table='x"; DROP TABLE y; --')
-    with pytest.raises(ValueError, match="needs a value of its own"):
+    with pytest.raises(ValueError, match="'same' stands twice"):
         EvaluationsTable(statuses={**dict.fromkeys(STATUSES, "same")})
