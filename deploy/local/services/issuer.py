@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import jwt
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from deploy.local.processes.ports import LOOPBACK, free_port
 
@@ -36,11 +37,15 @@ class SigningKey:
         self.id = uuid.uuid4().hex[:12]
         self.algorithm = algorithm
         self.private: Any
-        if algorithm == "RS256":
+        public: dict[str, Any]
+        if algorithm[:2] in ("RS", "PS"):
             self.private = generate_rsa_key(public_exponent=65537, key_size=2048)
             public = RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        elif algorithm == "EdDSA":
+            self.private = Ed25519PrivateKey.generate()
+            public = OKPAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
         else:
-            self.private = generate_curve_key(SECP256R1())
+            self.private = generate_curve_key(SECP256R1() if algorithm == "ES256" else SECP384R1())
             public = ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
         self.public: dict[str, Any] = {**public, "kid": self.id, "use": "sig", "alg": algorithm}
 
@@ -94,6 +99,7 @@ class Issuer:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/.well-known/jwks.json", self._jwks)
+        app.router.add_get("/.well-known/openid-configuration", self._discovery)
         app.router.add_get("/token", self._token)
         app.router.add_post("/token", self._token_of_client)
         self._runner = web.AppRunner(app, access_log=None)
@@ -105,6 +111,9 @@ class Issuer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _discovery(self, _request: web.Request) -> web.Response:
+        return web.json_response({"issuer": self.issuer, "jwks_uri": self.jwks_url})
 
     async def _jwks(self, _request: web.Request) -> web.Response:
         self.requests += 1

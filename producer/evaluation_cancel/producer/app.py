@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
 
-import httpx
 import structlog
 from fastapi import FastAPI
 
@@ -18,6 +16,7 @@ from evaluation_cancel.producer.endpoint.documents import document
 from evaluation_cancel.producer.endpoint.errors import answer_errors
 from evaluation_cancel.producer.endpoint.health import Readiness, health_routes
 from evaluation_cancel.producer.endpoint.identity.jwks import KeySet, KeyTimes
+from evaluation_cancel.producer.endpoint.identity.key_source import KeySource, client_for
 from evaluation_cancel.producer.endpoint.identity.rates import Rates
 from evaluation_cancel.producer.endpoint.identity.tokens import Tokens, TrustedIssuer
 from evaluation_cancel.producer.endpoint.metrics import Metrics
@@ -26,7 +25,7 @@ from evaluation_cancel.producer.endpoint.routes import router
 from evaluation_cancel.producer.endpoint.server.limits import RequestLimits
 from evaluation_cancel.producer.endpoint.server.run import serve
 from evaluation_cancel.producer.endpoint.server.traffic import Traffic
-from evaluation_cancel.producer.endpoint.settings import LOOPBACK_HOSTS, EndpointSettings
+from evaluation_cancel.producer.endpoint.settings import EndpointSettings
 from evaluation_cancel.producer.endpoint.store import Store, StoreAccess, open_store
 from evaluation_cancel.producer.endpoint.waiting import Waiting, WaitLimits
 from evaluation_cancel.producer.publisher import Publisher
@@ -137,10 +136,9 @@ async def _tokens(settings: EndpointSettings, metrics: Metrics, stack: AsyncExit
     )
     issuers: dict[str, TrustedIssuer] = {}
     for name, issuer in settings.endpoint_issuers.items():
-        # An issuer on this machine is not behind the proxy that the environment may name.
-        local = urlsplit(issuer.jwks_url).hostname in LOOPBACK_HOSTS
-        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=not local))
-        keys = KeySet(issuer.jwks_url, client, times, fetched=metrics.keys_fetched)
+        client = await stack.enter_async_context(client_for(name, issuer))
+        source = KeySource(name=name, settings=issuer, client=client)
+        keys = KeySet(source, times, fetched=metrics.keys_fetched)
         issuers[name] = TrustedIssuer(settings=issuer, keys=keys)
     return Tokens(issuers, leeway=settings.endpoint_leeway)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from pydantic import Field
 
-from evaluation_cancel.schemas.fields import MAX_LIST, Identifier, Message, Text
+from evaluation_cancel.schemas.fields import MAX_TEAMS, Identifier, Message, Text
 
 
 class RequestedBy(Message):
@@ -18,7 +18,7 @@ class RequestedBy(Message):
 
     kind: Literal["user", "service"]
     id: Identifier
-    team_ids: Annotated[tuple[Identifier, ...], Field(max_length=MAX_LIST)] = ()
+    team_ids: Annotated[tuple[Identifier, ...], Field(max_length=MAX_TEAMS)] = ()
 
 
 class CancelEvaluation(Message):

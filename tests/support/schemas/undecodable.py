@@ -62,7 +62,7 @@ UNDECODABLE: dict[str, tuple[RawRecord, str, str]] = {
     "reason too long": (data(reason="a" * 1025), "out_of_range", "reason"),
     "actor too long": (data(requested_by=BY | {"id": "a" * 513}), "out_of_range", "requested_by.id"),
     "actor too long in bytes": (data(requested_by=BY | {"id": "ж" * 257}), "out_of_range", "requested_by.id"),
-    "too many teams": (data(requested_by=BY | {"team_ids": ["t"] * 101}), "out_of_range", "requested_by.team_ids"),
+    "too many teams": (data(requested_by=BY | {"team_ids": ["t"] * 1001}), "out_of_range", "requested_by.team_ids"),
     "empty team": (data(requested_by=BY | {"team_ids": [""]}), "invalid_field", "requested_by.team_ids.0"),
     "no evaluation": (record({"requested_by": BY}), "missing_field", "evaluation_id"),
     "evaluation that is no UUID": (data(evaluation_id="42"), "invalid_field", "evaluation_id"),

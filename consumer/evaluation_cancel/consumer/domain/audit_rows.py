@@ -28,6 +28,8 @@ class EvaluationRow:
     prefix: str | None
     request_key: str | None
     ended_at: datetime | None
+    word: str | None
+    """The word of the table that the status was made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-DECISION_VERSION: Final = 1
+from evaluation_cancel.schemas.teams import canonical_team
+
+DECISION_VERSION: Final = 2
 """Recorded with every decision. To change the rules, add a new version and keep the old one."""
 
 FINAL_STATUSES: Final = frozenset({"succeeded", "failed", "cancelled"})
@@ -79,6 +81,12 @@ _EXPIRED: Final = Rejected(code="expired")
 _UNKNOWN_STATUS: Final = Rejected(code="unknown_status")
 
 
+def decide_command_v1(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> Decision:
+    """The rules before teams had spellings: only the very text of the evaluation's team counted."""
+    stranger = seen is not None and not asked.every_team and seen.team_id not in asked.team_ids
+    return _FORBIDDEN if stranger else decide_command(asked, seen, now)
+
+
 def decide_command(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> Decision:
     """The decision on one command; `now` is the database's time of the transaction that decides.
 
@@ -88,7 +96,7 @@ def decide_command(asked: Asked, seen: EvaluationSeen | None, now: datetime) -> 
     """
     if seen is None:
         return _NOT_FOUND
-    if not asked.every_team and seen.team_id not in asked.team_ids:
+    if not asked.every_team and canonical_team(seen.team_id) not in map(canonical_team, asked.team_ids):
         return _FORBIDDEN
     if asked.expires_at is not None and asked.expires_at <= now:
         return _EXPIRED

@@ -22,7 +22,7 @@ from evaluation_cancel.producer.endpoint.answers import (
     outcome_unknown,
     refused,
 )
-from evaluation_cancel.producer.endpoint.identity.tokens import Caller
+from evaluation_cancel.producer.endpoint.identity.claims import Caller
 from evaluation_cancel.producer.endpoint.preferences import Preference
 from evaluation_cancel.producer.endpoint.store import CommandSeen
 from evaluation_cancel.producer.endpoint.waiting import Waiting

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from evaluation_cancel.producer.endpoint.answers import NO_KEYS, unavailable
+from evaluation_cancel.producer.endpoint.identity.claims import Unauthenticated
 from evaluation_cancel.producer.endpoint.identity.jwks import KeysUnavailable
 from evaluation_cancel.producer.endpoint.identity.rates import TooManyRequests
-from evaluation_cancel.producer.endpoint.identity.tokens import Unauthenticated
 from evaluation_cancel.producer.endpoint.metrics import Metrics
 from evaluation_cancel.producer.endpoint.routes import response
 from evaluation_cancel.producer.endpoint.store import StoreUnavailable
+
+_SHOWN: Final = 200
+_log = structlog.get_logger(__name__)
 
 
 def answer_errors(app: FastAPI, metrics: Metrics) -> None:
@@ -23,6 +28,14 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     async def unauthenticated(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Unauthenticated)  # noqa: S101  # as registered below
         metrics.unauthenticated(error.code)
+        if error.code != "no_token":
+            _log.info(
+                "A token was refused.",
+                action="unauthenticated",
+                reason=error.code,
+                issuer=_shown(error.issuer),
+                key_id=_shown(error.key_id),
+            )
         challenge = "Bearer"
         if error.code != "no_token":
             challenge += f' error="invalid_token", error_description="{_quotable(error.problem)}"'
@@ -56,6 +69,11 @@ def answer_errors(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(StoreUnavailable, no_store)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, bug)
+
+
+def _shown(text: str | None) -> str | None:
+    """What a stranger's token says, short enough for a log."""
+    return None if text is None else text[:_SHOWN]
 
 
 def _quotable(text: str) -> str:

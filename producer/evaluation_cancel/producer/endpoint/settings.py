@@ -20,31 +20,60 @@ class IssuerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    jwks_url: str
-    """Where its key set is. https, unless the host is this machine."""
-    audience: tuple[str, ...] = Field(min_length=1)
+    jwks_url: str | None = None
+    """Where its key set is. https, unless the host is this machine. None: its discovery document says where."""
+    jwks_file: Path | None = None
+    """File with the key set instead."""
+    jwks_ca_file: Path | None = None
+    """PEM file of the authorities that sign the issuer's certificate. None: the usual ones."""
+    jwks_bearer_file: Path | None = None
+    """File with a token to send to the issuer for the keys, as an API server asks for; read for each fetch."""
+    audience: tuple[str, ...] = ()
     """A token has to be meant for one of these."""
+    no_audience: bool = False
+    """Its tokens name no audience. Then any of its tokens is accepted that is meant for nobody else."""
     audience_claim: str = "aud"
     """Some issuers name the audience otherwise (`client_id` in Cognito's access tokens)."""
     user_claim: tuple[str, ...] = Field(default=("sub",), min_length=1)
     """The way to who asks: one name, or the names of objects within objects."""
     teams_claim: tuple[str, ...] = Field(default=("teams",), min_length=1)
-    """The way to the teams: a list of strings, or one string."""
+    """The way to the teams: a list of strings, a string with spaces between, or an object whose keys are the teams."""
+    team_roles: tuple[str, ...] = ()
+    """Where teams are an object: only those whose `role` is one of these. Empty: any."""
+    team_scope: str | None = None
+    """Where teams are an object: only those whose `scopes` hold this one. None: any."""
     kind: Literal["user", "service"] = "user"
     """What its subjects are, for the record of who asked."""
 
-    @field_validator("user_claim", "teams_claim", "audience", mode="before")
+    @field_validator("user_claim", "teams_claim", "audience", "team_roles", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("jwks_url")
     @classmethod
-    def _cannot_be_tampered_with(cls, url: str) -> str:
+    def _cannot_be_tampered_with(cls, url: str | None) -> str | None:
+        return None if url is None else cls.checked_address(url)
+
+    @classmethod
+    def checked_address(cls, url: str) -> str:
+        """The address, or ValueError unless it is https or on this machine."""
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
             raise ValueError("must be an https:// address: without TLS the keys can be replaced on the way")
         return url
+
+    @model_validator(mode="after")
+    def _is_settled(self) -> Self:
+        if self.jwks_url is not None and self.jwks_file is not None:
+            raise ValueError("jwks_url and jwks_file are both set; one is enough")
+        if bool(self.audience) == self.no_audience:
+            raise ValueError("audience is needed, or no_audience: true for an issuer whose tokens name none; not both")
+        for name in ("jwks_file", "jwks_ca_file", "jwks_bearer_file"):
+            path = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name}: there is no file {path}")
+        return self
 
 
 class EndpointSettings(ProducerSettings):
@@ -111,13 +140,24 @@ class EndpointSettings(ProducerSettings):
     """Open connections; the next gets 503."""
     endpoint_body_bytes: int = Field(default=16_384, ge=1024, le=1_048_576)
     """The longest reason is 1024 characters, which JSON can spell in 12 KiB."""
-    endpoint_header_bytes: int = Field(default=16_384, ge=1024, le=65_536)
-    """All headers together, the token among them."""
+    endpoint_header_bytes: int = Field(default=65_536, ge=1024, le=65_536)
+    """All headers together, the token among them: one with a thousand teams has 55 KB."""
     endpoint_client_timeout: float = Field(default=10.0, gt=0, le=300)
     """Seconds that a client may take to send its headers, and again its body."""
     endpoint_stop_timeout: float = Field(default=20.0, ge=0, le=300)
     """Seconds for those who wait when told to stop; below the pod's termination grace."""
     endpoint_log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("endpoint_issuers")
+    @classmethod
+    def _can_be_discovered(cls, issuers: dict[str, IssuerSettings]) -> dict[str, IssuerSettings]:
+        for name, issuer in issuers.items():
+            if issuer.jwks_url is None and issuer.jwks_file is None:
+                try:
+                    IssuerSettings.checked_address(name)
+                except ValueError as error:
+                    raise ValueError(f"{name}: without jwks_url and jwks_file, the issuer {error}") from None
+        return issuers
 
     @field_validator("endpoint_slow_answer", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from evaluation_cancel.schemas.postgres.login import PostgresLogin
+from evaluation_cancel.schemas.teams import spellings
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -147,12 +148,12 @@ class Store:
 
     async def command(self, source: str, command_id: str, teams: Sequence[str], actor: tuple[str, str]) -> Row | None:
         """A command and its cancellation, if these teams or this actor may know of it."""
-        rows = await self._fetch(COMMAND, source, command_id, list(teams), *actor)
+        rows = await self._fetch(COMMAND, source, command_id, _spelled(teams), *actor)
         return rows[0] if rows else None
 
     async def latest(self, evaluation_id: UUID, teams: Sequence[str]) -> Row | None:
         """The latest cancellation of an evaluation of one of these teams."""
-        rows = await self._fetch(LATEST, evaluation_id, list(teams))
+        rows = await self._fetch(LATEST, evaluation_id, _spelled(teams))
         return rows[0] if rows else None
 
     async def ping(self) -> None:
@@ -176,3 +177,7 @@ class Store:
                 await self._pool.expire_connections()
             detail = f"{type(error).__name__}: {error}"
             raise StoreUnavailable(detail, misconfigured=state.startswith(_REFUSALS)) from error
+
+
+def _spelled(teams: Sequence[str]) -> list[str]:
+    return [spelling for team in teams for spelling in spellings(team)]

@@ -48,7 +48,7 @@ async def test_the_whole_story_is_told_with_its_sources(history: History) -> Non
     assert cancel.sources[2] in history.objects
     assert cancel.sources[3].startswith("table commands (/audit-tests, ")
     decided = next(e for e in told.entries if e.kind == "decided")
-    assert decided.detail == "accepted: saw starting of team team-1, no fence; acting for team-1; rules version 1"
+    assert decided.detail == "accepted: saw starting of team team-1, no fence; acting for team-1; rules version 2"
     assert decided.sources[0].startswith("table commands (/audit-tests, ")
     opened = next(e for e in told.entries if e.kind == "opened")
     assert opened.detail.endswith(" by user ada, artifacts too: wrong model; was starting")

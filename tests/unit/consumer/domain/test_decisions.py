@@ -15,6 +15,7 @@ from evaluation_cancel.consumer.domain.decisions import (
     Joined,
     Rejected,
     decide_command,
+    decide_command_v1,
 )
 from tests.support.consumer.commands import NOW
 
@@ -105,3 +106,20 @@ def test_only_a_requester_with_access_learns_anything_and_only_an_open_evaluatio
         assert evaluation is not None
         assert evaluation.status not in FINAL_STATUSES
         assert isinstance(decision, Joined) == (evaluation.open_cancellation is not None)
+
+
+@pytest.mark.parametrize("written", ["team_0190b0c000007000800000000000000a", "0190B0C0-0000-7000-8000-00000000000A"])
+def test_a_team_that_is_a_uuid_is_the_same_however_it_is_spelled(written: str) -> None:
+    seen = EvaluationSeen(team_id="0190b0c0-0000-7000-8000-00000000000a", status="running")
+    asked = Asked(team_ids=frozenset({"blue", written}))
+    assert decide_command(asked, seen, NOW) == Accepted()
+    assert decide_command_v1(asked, seen, NOW) == Rejected(code="forbidden")
+
+
+def test_an_unknown_status_is_rejected_unless_a_cancellation_is_open() -> None:
+    asked = Asked(team_ids=frozenset({"blue"}))
+    assert decide_command(asked, EvaluationSeen(team_id="blue", status="unknown"), NOW) == Rejected(
+        code="unknown_status"
+    )
+    fenced = EvaluationSeen(team_id="blue", status="unknown", open_cancellation=UUID(int=1))
+    assert decide_command(asked, fenced, NOW) == Joined(cancellation_id=UUID(int=1))

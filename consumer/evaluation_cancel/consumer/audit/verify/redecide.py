@@ -22,10 +22,11 @@ from evaluation_cancel.consumer.domain.decisions import (
     Joined,
     Rejected,
     decide_command,
+    decide_command_v1,
 )
 
 Decide = Callable[[Asked, EvaluationSeen | None, datetime], Decision]
-VERSIONS: Final[Mapping[int, Decide]] = {1: decide_command}
+VERSIONS: Final[Mapping[int, Decide]] = {1: decide_command_v1, 2: decide_command}
 
 
 def contradiction(row: CommandRow) -> str | None:

@@ -12,8 +12,9 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from evaluation_cancel.producer.endpoint.identity.claims import Caller
 from evaluation_cancel.producer.endpoint.identity.rates import Rates
-from evaluation_cancel.producer.endpoint.identity.tokens import Caller, Tokens
+from evaluation_cancel.producer.endpoint.identity.tokens import Tokens
 
 
 class StrictRequest(Request):

@@ -162,3 +162,15 @@ async def test_the_team_of_a_token_is_what_counts(served: Service) -> None:
     evaluation = await served.evaluation(OTHERS)
     async with served.client("ada", (TEAM, OTHERS)) as client:
         assert (await client.post(f"/v1/evaluations/{evaluation}/cancel")).status_code == 200
+
+
+async def test_a_token_of_the_console_cancels_whatever_the_spelling_of_the_team(served: Service) -> None:
+    team = uuid.uuid4()
+    evaluation = await served.evaluation(str(team))
+    token = served.tokens.token("ada", teams={f"team_{team.hex}": {"role": "owner", "scopes": []}})
+    async with served.client_with(f"Bearer {token}") as client:
+        assert (await client.post(f"/v1/evaluations/{evaluation}/cancel")).status_code == 200
+        assert (await client.get(f"/v1/evaluations/{evaluation}/cancellation")).status_code == 200
+    stranger = served.tokens.token("eve", teams={f"team_{uuid.uuid4().hex}": {"role": "owner", "scopes": []}})
+    async with served.client_with(f"Bearer {stranger}") as client:
+        assert (await client.post(f"/v1/evaluations/{evaluation}/cancel")).status_code == 404
