@@ -13,7 +13,6 @@ from uuid import UUID
 
 import structlog
 import typer
-from rich.console import Console
 
 from evaluation_cancel.consumer.audit.cli.entry import app as audit_app
 from evaluation_cancel.consumer.cli import views
@@ -22,6 +21,7 @@ from evaluation_cancel.consumer.cli.terminal import run_on_postgres
 from evaluation_cancel.consumer.domain.errors import Refusal
 from evaluation_cancel.consumer.runtime import logs
 from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
+from evaluation_cancel.consumer.runtime.terminal import console
 from evaluation_cancel.consumer.settings import ALL_LOOPS, ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.schemas.kafka_settings import load_settings
@@ -72,7 +72,7 @@ def status(
             return await views.read_status(opened, evaluation_id, settings.job_create_grace)
 
     known = run_on_postgres(read())
-    views.print_status(known, Console(), as_json=as_json)
+    views.print_status(known, console(), as_json=as_json)
     sys.exit(0 if known["evaluation"] or known["commands"] else 1)
 
 
@@ -90,7 +90,7 @@ def stuck(
         async with database(settings) as opened:
             return await views.read_stuck(opened, older_than, limit, settings.job_create_grace)
 
-    views.print_stuck(run_on_postgres(read()), older_than, Console(), as_json=as_json)
+    views.print_stuck(run_on_postgres(read()), older_than, console(), as_json=as_json)
 
 
 @app.command(name="resolve")
@@ -117,7 +117,7 @@ def resolve_by_hand(
             events = outcome_events(settings)
             return await resolve(opened, events, evaluation_id, resolution, cleanup_deadline=settings.cleanup_time)
 
-    Console().print(f"Cancellation {run_on_postgres(close())} of evaluation {evaluation_id} is closed as {outcome}.")
+    console().print(f"Cancellation {run_on_postgres(close())} of evaluation {evaluation_id} is closed as {outcome}.")
 
 
 @app.command()
@@ -149,7 +149,7 @@ def skip(
             await skip(opened, outcome_events(settings), skipped)
 
     run_on_postgres(record())
-    Console().print(f"Offsets {skipped.first} to {skipped.last} are skipped; the intake goes on within a minute.")
+    console().print(f"Offsets {skipped.first} to {skipped.last} are skipped; the intake goes on within a minute.")
 
 
 def _loops(text: str) -> list[Loop]:

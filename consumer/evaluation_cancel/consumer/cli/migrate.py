@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from evaluation_cancel.consumer.cli.terminal import run_on_postgres
 from evaluation_cancel.consumer.migrations import installed
 from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE, make_role, role_sql
-from evaluation_cancel.consumer.runtime.terminal import run_for_terminal
+from evaluation_cancel.consumer.runtime.terminal import console, run_for_terminal
 from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.schemas.kafka_settings import load_settings
 
@@ -31,7 +30,7 @@ def upgrade(
         print(schema.sql(settings.evaluations_table))  # noqa: T201  # for a file or a pipe
         return
     problems = run_on_postgres(schema.upgrade(settings.postgres_login(), settings.evaluations_table))
-    Console().print("The database has this version's schema.")
+    console().print("The database has this version's schema.")
     _print_problems(problems)
 
 
@@ -47,7 +46,7 @@ def check(
     if problems:
         _print_problems(problems)
         raise SystemExit(1)
-    Console().print("The database has this version's schema, and the evaluations table fits the settings.")
+    console().print("The database has this version's schema, and the evaluations table fits the settings.")
 
 
 @app.command()
@@ -84,7 +83,7 @@ def role(
         print(role_sql(), end="")  # noqa: T201  # for a file or a pipe
         return
     run_on_postgres(make_role(load_settings(ConsumerSettings).postgres_login()))
-    Console().print(f"The role {READER_ROLE} has the rights that the HTTP endpoint needs.")
+    console().print(f"The role {READER_ROLE} has the rights that the HTTP endpoint needs.")
 
 
 @app.command()
@@ -95,4 +94,4 @@ def topics(
     from evaluation_cancel.consumer.kafka.topics import create_topics  # noqa: PLC0415  # Kafka's client, slow to import
 
     created = run_for_terminal(create_topics(load_settings(ConsumerSettings), replication_factor))
-    Console().print(f"Created: {', '.join(created) or 'nothing, all topics existed'}.")
+    console().print(f"Created: {', '.join(created) or 'nothing, all topics existed'}.")

@@ -9,25 +9,31 @@ from uuid import UUID
 
 import orjson
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from evaluation_cancel.consumer.domain.decisions import UNKNOWN_STATUS
 from evaluation_cancel.consumer.domain.evidence import load_evidence
 from evaluation_cancel.consumer.domain.waiting import waits_for
 from evaluation_cancel.consumer.sql import reads
 from evaluation_cancel.consumer.sql.database import Database
+from evaluation_cancel.schemas.plain_text import visible, visible_json
 
 _STATUS_TABLES: Final = {
     "cancellations": ("id", "phase", "actor_id", "reason", "accepted_at", "ended_at", "attempts", "last_error_code"),
     "commands": ("source", "id", "actor_id", "decision", "code", "received_at"),
     "messages": ("sequence", "type", "event_id", "created_at", "waiting"),
 }
+_LONG_COLUMNS: Final = frozenset({"reason", "value", "waits_for", "source", "actor_id"})
 _STUCK_COLUMNS: Final = (
     "evaluation_id",
+    "team_id",
     "cluster",
     "phase",
     "accepted_at",
     "attempts",
+    "claimed_by",
+    "reason",
     "waits_for",
 )
 
@@ -67,6 +73,7 @@ def print_status(known: Mapping[str, Any], console: Console, *, as_json: bool) -
     if known["evaluation"] is None:
         console.print("There is no such evaluation.")
     else:
+        console.print(_status_line(known))
         facts = [{"column": k, "value": v} for k, v in known["evaluation"].items() if v is not None]
         console.print(_table("evaluation", ("column", "value"), facts))
     for name, columns in _STATUS_TABLES.items():
@@ -74,31 +81,48 @@ def print_status(known: Mapping[str, Any], console: Console, *, as_json: bool) -
             console.print(_table(name, columns, known[name]))
     for row in known["cancellations"]:
         for reason in row.get("waits_for", ()):
-            console.print(f"{row['id']}: {reason}", markup=False)
+            console.print(Text(f"{row['id']}: {visible(reason)}"), soft_wrap=True)
         for document in ("evidence", "cleanup_report"):
             if row[document]:
                 console.print(f"{document} of {row['id']}:")
                 _print_json(row[document], console)
 
 
+def _status_line(known: Mapping[str, Any]) -> Text:
+    """The state of the evaluation in one sentence."""
+    evaluation, cancellations = known["evaluation"], known["cancellations"]
+    status = str(evaluation["status"])
+    if status == UNKNOWN_STATUS:
+        status = f"of an unknown status ({evaluation['word']})"
+    now = "it was never cancelled"
+    if cancellations:
+        last = cancellations[-1]
+        now = f"a cancellation is {last['phase']}" if last["ended_at"] is None else f"the last one {last['phase']}"
+    return Text(visible(f"Evaluation {evaluation['id']} is {status}; {now}."))
+
+
 def print_stuck(rows: Sequence[Mapping[str, Any]], older_than: float, console: Console, *, as_json: bool) -> None:
     """Print the result of `read_stuck`."""
     if as_json:
         _print_json(rows, console)
-    else:
+    elif rows:
         console.print(_table(f"open cancellations older than {older_than:g} s", _STUCK_COLUMNS, rows))
+    else:
+        console.print(f"No cancellation has been open for more than {older_than:g} s.")
 
 
 def _print_json(value: object, console: Console) -> None:
-    console.print_json(orjson.dumps(value, default=_json_default).decode())
+    document = orjson.dumps(value, default=_json_default, option=orjson.OPT_INDENT_2).decode()
+    console.print(Text(visible_json(document)), soft_wrap=True)
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        # An id or a word that is broken can be neither read nor copied.
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column not in _LONG_COLUMNS)
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in columns))
+        table.add_row(*(Text(_text(row[column])) for column in columns))
     return table
 
 
@@ -106,8 +130,8 @@ def _text(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):
-        return escape("\n".join(value))
-    return f"{value:%Y-%m-%d %H:%M:%S.%f}Z" if isinstance(value, datetime) else escape(str(value))
+        return "\n".join(visible(str(each)) for each in value)
+    return f"{value:%Y-%m-%d %H:%M:%S.%f}Z" if isinstance(value, datetime) else visible(str(value))
 
 
 def _cancellation(row: Mapping[str, Any], job_create_grace: float) -> dict[str, Any]:

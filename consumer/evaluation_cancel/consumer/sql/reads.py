@@ -38,7 +38,7 @@ FROM evaluation_cancel.messages m WHERE m.evaluation_id = $1 ORDER BY m.id LIMIT
 HELD_REPORT = "SELECT * FROM evaluation_cancel.held_reports WHERE evaluation_id = $1"
 
 STUCK = """
-SELECT c.id, c.evaluation_id, c.team_id, c.phase, c.cluster, c.accepted_at, c.intent_at, c.attempts, c.errors,
+SELECT c.id, c.evaluation_id, c.team_id, c.reason, c.phase, c.cluster, c.accepted_at, c.intent_at, c.attempts, c.errors,
     c.next_attempt_at, c.claimed_by, c.evidence, c.last_error_code, c.last_error_text, c.last_error_at
 FROM evaluation_cancel.cancellations c
 WHERE c.ended_at IS NULL AND c.accepted_at <= now() - $1::interval

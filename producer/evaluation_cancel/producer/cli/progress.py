@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation_cancel.producer.cli.cancelling import GOOD, REFUSED, Progress, State
+from evaluation_cancel.schemas.plain_text import visible, visible_json
 
 REFRESHES_A_SECOND: Final = 8
 ROWS_SHOWN: Final = 40
@@ -46,7 +47,7 @@ class ProgressView:
 
     def changed(self, row: Progress) -> None:
         if self._live is None and not self._as_json and row.ended is None:
-            line = f"{row.evaluation_id}  {row.state}  {_explanation(row)}".rstrip()
+            line = visible(f"{row.evaluation_id}  {row.state}  {_explanation(row)}".rstrip())
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _print_json(self) -> None:
@@ -59,7 +60,7 @@ class ProgressView:
                 "detail": row.detail,
                 "seconds": round(row.seconds, 3),
             }
-            self._console.print(json.dumps(fields), markup=False, highlight=False, soft_wrap=True)
+            self._console.print(visible_json(json.dumps(fields)), markup=False, highlight=False, soft_wrap=True)
 
     def _table(self, shown: int = ROWS_SHOWN) -> Table:
         """Those still open come first, so that they stay on the screen when there are many."""
@@ -75,7 +76,7 @@ class ProgressView:
                 Text(str(row.evaluation_id)),
                 Text(row.state, style=_style(row.state)),
                 f"{row.seconds:.1f}",
-                Text(_explanation(row)),
+                Text(visible(_explanation(row))),
             )
         return table
 

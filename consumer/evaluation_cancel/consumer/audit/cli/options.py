@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, get_args
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from evaluation_cancel.consumer.audit.cli import wiring
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
@@ -18,6 +19,7 @@ from evaluation_cancel.consumer.audit.history.facts import COMMAND, DEAD_LETTER
 from evaluation_cancel.consumer.audit.history.history import ArchiveHistory, History, KafkaHistory, OnRemark
 from evaluation_cancel.consumer.domain.errors import Refusal
 from evaluation_cancel.schemas.events import EVENT_TYPES, RejectionCode
+from evaluation_cancel.schemas.plain_text import visible
 
 Source = Literal["kafka", "archive"]
 SourceName = Annotated[
@@ -100,4 +102,4 @@ async def history_from(
 
 def print_remarks(console: Console) -> OnRemark:
     """A callback that prints remarks on the console."""
-    return lambda sentence: console.print(sentence, style="yellow", highlight=False, soft_wrap=True)
+    return lambda sentence: console.print(Text(visible(sentence)), style="yellow", highlight=False, soft_wrap=True)

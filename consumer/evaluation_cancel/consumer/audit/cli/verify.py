@@ -14,6 +14,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from evaluation_cancel.consumer.audit.archive.chain import Head
 from evaluation_cancel.consumer.audit.archive.checkpoints import read_checkpoints, write_checkpoints
@@ -27,6 +28,7 @@ from evaluation_cancel.consumer.audit.verify.findings import Finding, Findings
 from evaluation_cancel.consumer.audit.verify.verify import verify
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
 from evaluation_cancel.schemas.kafka_settings import load_settings
+from evaluation_cancel.schemas.plain_text import visible, visible_json
 
 _DEFECTS = 1
 
@@ -129,7 +131,7 @@ def _table(title: str, found: Sequence[Finding]) -> Table:
     for column in ("code", "where", "detail"):
         table.add_column(column, overflow="fold")
     for finding in sorted(found, key=lambda f: (f.code, f.where)):
-        table.add_row(finding.code, finding.where, finding.detail)
+        table.add_row(*(Text(visible(cell)) for cell in (finding.code, finding.where, finding.detail)))
     return table
 
 
@@ -146,4 +148,4 @@ def _print_json(result: _Result) -> None:
             for (t, p), h in sorted(result.heads.items())
         ],
     }
-    sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")
+    sys.stdout.write(visible_json(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode()) + "\n")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from evaluation_cancel.consumer.audit.history.facts import COMMAND, DEAD_LETTER, Facts
+from evaluation_cancel.schemas.plain_text import visible
 
 _TITLES: Final = {
     COMMAND: "cancel",
@@ -94,6 +95,6 @@ def describe_pod(pod: Mapping[str, Any]) -> str:
 
 
 def plain(text: str, limit: int = 400) -> str:
-    """The text on one line of at most `limit` characters, without characters that could control a terminal."""
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: limit + 1])
+    """The text on one line of at most `limit` characters; what could control a terminal is shown as an escape."""
+    clean = visible(text[: limit + 1])
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -14,6 +14,7 @@ from rich.text import Text
 from evaluation_cancel.consumer.audit.history.wording import plain
 from evaluation_cancel.consumer.audit.report.plots import SHARES
 from evaluation_cancel.consumer.audit.report.report import Report, percentile
+from evaluation_cancel.schemas.plain_text import visible
 
 OPEN: Final = "open at the end"
 """The label of `Report.outcomes["open"]`."""
@@ -60,11 +61,11 @@ def show(report: Report, console: Console) -> None:
         for number, column in enumerate(sheet.columns):
             table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
         for row in sheet.rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(visible(cell)) for cell in row))
         console.print(Text(f"\n{sheet.title}", style="italic"))
         console.print(table)
     for remark in remarks(report):
-        console.print(remark)
+        console.print(Text(visible(remark)))
 
 
 def remarks(report: Report) -> list[str]:
