@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 from evaluation_cancel.consumer.runtime.terminal import console
 from evaluation_cancel.consumer.settings import ALL_LOOPS, ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql.connect import database
-from evaluation_cancel.schemas.kafka_settings import load_settings
+from evaluation_cancel.schemas.load_settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +35,19 @@ app = typer.Typer(
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(audit_app, name="audit")
 _log = structlog.get_logger(__name__)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"cancel-consumer {version('evaluation-cancel')}")  # noqa: T201  # the answer
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *, _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False
+) -> None:
+    """Run the service, prepare its stores, inspect evaluations, resolve cancellations by hand."""
 
 
 @app.command()
@@ -168,6 +182,11 @@ async def _serve(settings: ConsumerSettings, loops: list[Loop], clusters: list[s
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with service(settings, loops, clusters) as (_, port):
         search_rarely()
+        if not settings.clusters and "teardown" in loops:
+            _log.warning(
+                "CLUSTERS is empty: no Job is looked for, and cancellations of evaluations with a Job stay open.",
+                action="no_clusters",
+            )
         _log.info("The service runs.", action="started", loops=loops, worker=settings.worker, http_port=port)
         await stopped.wait()
         _log.info("Stopping: no new commands are read.", action="stopping")

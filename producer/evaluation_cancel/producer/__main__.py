@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import Annotated
 from uuid import UUID
 
@@ -33,7 +34,8 @@ from evaluation_cancel.producer.publisher import Publisher
 from evaluation_cancel.producer.settings import ProducerSettings
 from evaluation_cancel.schemas.commands import RequestedBy
 from evaluation_cancel.schemas.identifiers import uuid7
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, load_settings
+from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.load_settings import load_settings
 from evaluation_cancel.schemas.wire import fetched
 
 NOT_KNOWN = 3
@@ -41,8 +43,16 @@ NOT_KNOWN = 3
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"cancel-producer {version('evaluation-cancel-producer')}")  # noqa: T201  # the answer
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    *, _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False
+) -> None:
     """Cancel evaluations. Settings are read from EVALUATION_CANCEL_… in the environment."""
 
 

@@ -1,19 +1,19 @@
-"""The Kafka settings of every process, and how any settings are loaded.
+"""The Kafka settings of every process. `load_settings.py` loads any settings.
 
 Other settings are in `consumer/settings.py`, `consumer/audit/cli/settings.py`, `producer/settings.py` and
 `producer/endpoint/settings.py`.
 """
 
-import sys
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from aiokafka.conn import collect_hosts
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from evaluation_cancel.schemas.environment_source import EnvironmentSource
 from evaluation_cancel.schemas.kafka_tokens import ClientCredentials
 from evaluation_cancel.schemas.topics import Topics
 
@@ -76,6 +76,20 @@ class KafkaSettings(BaseSettings):
     """PEM file of the client certificate's private key. None: the key is in the certificate's file."""
     kafka_ssl_key_password: SecretStr | None = None
     """Password of the private key, if it has one."""
+    kafka_ssl_key_password_file: Path | None = None
+    """File with that password instead, read for each new client."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic passes all by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment."""
+        return init_settings, EnvironmentSource(settings_cls)
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod
@@ -94,7 +108,16 @@ class KafkaSettings(BaseSettings):
         self._check_login()
         if self.kafka_ssl_key_file is not None and self.kafka_ssl_certificate_file is None:
             raise ValueError("kafka_ssl_key_file needs kafka_ssl_certificate_file beside it")
+        self._check_files()
         return self
+
+    def _check_files(self) -> None:
+        for name in ("ssl_ca", "ssl_certificate", "ssl_key", "ssl_key_password"):
+            path = getattr(self, f"kafka_{name}_file")
+            if path is not None and not path.is_file():
+                raise ValueError(f"kafka_{name}_file: there is no file {path}")
+        if self.kafka_ssl_key_password is not None and self.kafka_ssl_key_password_file is not None:
+            raise ValueError("kafka_ssl_key_password and kafka_ssl_key_password_file are both set; one is enough")
 
     def _check_login(self) -> None:
         sasl = self.kafka_security_protocol.startswith("SASL")
@@ -140,7 +163,7 @@ class KafkaSettings(BaseSettings):
                 cafile=self.kafka_ssl_ca_file,
                 certfile=self.kafka_ssl_certificate_file,
                 keyfile=self.kafka_ssl_key_file,
-                password=_revealed(self.kafka_ssl_key_password),
+                password=self._key_password(),
             )
         if not self.kafka_security_protocol.startswith("SASL"):
             return arguments
@@ -165,6 +188,11 @@ class KafkaSettings(BaseSettings):
             return _revealed(self.kafka_oauth_client_secret) or ""
         return self.kafka_oauth_client_secret_file.read_text().strip()
 
+    def _key_password(self) -> str | None:
+        if self.kafka_ssl_key_password_file is None:
+            return _revealed(self.kafka_ssl_key_password)
+        return self.kafka_ssl_key_password_file.read_text().strip()
+
     def _sasl_password(self) -> str | None:
         if self.kafka_sasl_password_file is None:
             return _revealed(self.kafka_sasl_password)
@@ -173,26 +201,3 @@ class KafkaSettings(BaseSettings):
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-_Settings = TypeVar("_Settings", bound=KafkaSettings)
-
-
-def load_settings(settings_class: type[_Settings]) -> _Settings:
-    """Read the settings from the environment.
-
-    Prints every error on standard error, without the value, which may be secret, and exits with 2.
-    """
-    try:
-        return settings_class()
-    except ValidationError as error:
-        problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_input=False, include_url=False)]
-    except SettingsError as error:
-        problems = [f"{ENVIRONMENT_PREFIX}*: {error}; lists and maps are JSON"]
-    print("The settings are not usable:", *problems, sep="\n  ", file=sys.stderr)  # noqa: T201  # no logs yet
-    raise SystemExit(2)
-
-
-def _problem(path: tuple[int | str, ...], message: str) -> str:
-    """An empty path means that several settings contradict each other."""
-    return f"{ENVIRONMENT_PREFIX}{'.'.join(map(str, path)).upper()}: {message}" if path else message

@@ -30,7 +30,7 @@ async def run(environment: Any, topics: Any, *arguments: str | UUID, **settings:
         *(sys.executable, "-m", "evaluation_cancel.producer", "cancel", *map(str, arguments)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {f"EVALUATION_CANCEL_{name}": value for name, value in variables.items()},
+        env=os.environ | {"COLUMNS": "200"} | {f"EVALUATION_CANCEL_{name}": value for name, value in variables.items()},
     )
     try:
         async with asyncio.timeout(PATIENCE):
@@ -117,7 +117,7 @@ async def test_a_kafka_out_of_reach_is_said_in_one_line() -> None:
     ],
 )
 async def test_wrong_usage_is_explained(arguments: list[Any], settings: dict[str, str], words: str) -> None:
-    code, _, errors = await run(None, None, *arguments, COLUMNS="200", **settings)
+    code, _, errors = await run(None, None, *arguments, **settings)
     assert code == 2
     assert words in errors
     assert "Traceback" not in errors

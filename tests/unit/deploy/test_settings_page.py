@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 
-from deploy.settings_page import PAGE, page
+from deploy.settings_page import NAMES, PAGE, names_module, page
 
 
-def test_the_page_is_current() -> None:
+def test_the_page_and_the_names_are_current() -> None:
     assert PAGE.read_text() == page(), "run `python -m deploy.settings_page`"
+    assert NAMES.read_text() == names_module(), "run `python -m deploy.settings_page`"
 
 
 def test_every_setting_of_a_process_is_described() -> None:

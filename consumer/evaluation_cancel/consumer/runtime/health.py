@@ -13,6 +13,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from evaluation_cancel.consumer.domain.errors import Refusal
+
 _log = structlog.get_logger(__name__)
 
 
@@ -40,7 +42,10 @@ class HealthServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
-        """Starts the server and returns its port, which the system chooses if the configured port is 0."""
+        """Starts the server and returns its port, which the system chooses if the configured port is 0.
+
+        Raises `Refusal` for an address that cannot be listened on.
+        """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -48,7 +53,14 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self.close()
+            where = f"{self._host}:{self._port}"
+            raise Refusal(
+                "port_unusable", f"HTTP_HOST and HTTP_PORT: cannot listen on {where}: {error.strerror}"
+            ) from None
         port: int = self._runner.addresses[0][1]
         _log.info("Health and metrics are served.", action="http_started", host=self._host, port=port)
         return port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from uuid import uuid4
 
@@ -66,6 +67,16 @@ async def test_stuck_lists_open_cancellations_with_their_last_error(postgres_env
     assert (code, json.loads(out)) == (0, [])
 
 
+async def test_a_busy_port_is_one_sentence_and_no_traceback(postgres_env: PostgresEnv) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        listening = {"EVALUATION_CANCEL_HTTP_HOST": "127.0.0.1", "EVALUATION_CANCEL_HTTP_PORT": str(port)}
+        code, _, err = await cli(postgres_env, "run", **listening)
+    assert code == 2
+    assert f"port_unusable: HTTP_HOST and HTTP_PORT: cannot listen on 127.0.0.1:{port}: " in err
+    assert "Traceback" not in err
+
+
 async def test_resolve_closes_an_open_cancellation_and_fails_without_one(postgres_env: PostgresEnv) -> None:
     evaluation = await postgres_env.evaluation()
     arguments = ("resolve", str(evaluation), "--reason", "cluster is gone", "--operator", "olga")
@@ -105,11 +116,14 @@ async def test_a_refusal_of_postgres_or_kafka_is_one_sentence_and_no_traceback(
         "EVALUATION_CANCEL_KAFKA_SECURITY_PROTOCOL": "SSL",
         "EVALUATION_CANCEL_KAFKA_SSL_CA_FILE": "/nowhere/ca.pem",
     }
-    for kafka in (unreachable, no_ca_file):
+    for kafka, expected, words in (
+        (unreachable, 1, "kafka_unavailable"),
+        (no_ca_file, 2, "kafka_ssl_ca_file: there is no file /nowhere/ca.pem"),
+    ):
         code, _, err = await cli(postgres_env, "migrate", "topics", **kafka)
-        assert code == 1
+        assert code == expected
         assert "Traceback" not in err
-        assert "kafka_unavailable" in err
+        assert words in err
 
 
 @pytest.mark.real

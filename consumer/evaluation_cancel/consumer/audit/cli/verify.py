@@ -27,7 +27,7 @@ from evaluation_cancel.consumer.audit.verify.context import Verification
 from evaluation_cancel.consumer.audit.verify.findings import Finding, Findings
 from evaluation_cancel.consumer.audit.verify.verify import verify
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
-from evaluation_cancel.schemas.kafka_settings import load_settings
+from evaluation_cancel.schemas.load_settings import load_settings
 from evaluation_cancel.schemas.plain_text import visible, visible_json
 
 _DEFECTS = 1
