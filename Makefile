@@ -31,7 +31,7 @@ SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.ready ## all tests on in-memory Kafka and a simulated Kubernetes API; needs Python only
 	TEST_STACK=memory $(RUN) -m pytest $(SPREAD) tests
 
-test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven and Go 1.26
+test-real: $(VENV)/.ready ## the same on real Kafka and a real Kubernetes API; needs Java 17, Maven, Go 1.26 and Node.js
 	TEST_STACK=real $(RUN) -m pytest $(SPREAD) tests/e2e tests/integration
 
 test-kubelet: $(VENV)/.ready ## what "cancelled" proves, on real processes; needs root, Go 1.26, containerd, runc, CNI plugins, busybox

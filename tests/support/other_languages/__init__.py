@@ -6,6 +6,7 @@ environment.
 
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ _LIMIT = 90.0
 class Writers:
     """The command lines that write one command, but for their arguments."""
 
+    class_path: str
+    modules: Path
+    """Where JavaScript finds its libraries."""
     java: Sequence[str]
     spring: Sequence[str]
     go: Sequence[str]
@@ -33,6 +37,33 @@ class Writers:
         async with workspace() as work:
             await work.run(language, [*getattr(self, language), *arguments], limit=_LIMIT)
 
+    async def run_program(self, language: str, program: str, *arguments: str) -> None:
+        """Run the text of a program, as a page of the documentation shows it."""
+        async with workspace() as work:
+            folder = work.directory / "program"
+            folder.mkdir()
+            command = await self._prepared(language, program, folder)
+            await work.run(language, [*command, *arguments], limit=_LIMIT)
+
+    async def _prepared(self, language: str, program: str, folder: Path) -> list[str]:
+        file = folder / {"sh": "cancel.sh", "python": "cancel.py", "java": "Cancel.java", "go": "main.go"}.get(
+            language, "cancel.js"
+        )
+        file.write_text(program)
+        match language:
+            case "sh":
+                return ["sh", str(file)]
+            case "python":
+                return [sys.executable, str(file)]
+            case "java":
+                return [find_java().program, "-cp", self.class_path, str(file)]
+            case "go":
+                for name in ("go.mod", "go.sum"):
+                    shutil.copy(_HERE / "go" / name, folder)
+                return [str(await go_binary("documented", folder, "Building the documented program in Go, once."))]
+        (folder / "node_modules").symlink_to(self.modules / "node_modules")
+        return ["node", str(file)]
+
 
 async def writers() -> Writers:
     """All four, from the cache if they are there."""
@@ -42,6 +73,8 @@ async def writers() -> Writers:
     path = os.pathsep.join(str(jar) for jar in sorted(jars.glob("*.jar")))
     java = [find_java().program, "-XX:TieredStopAtLevel=1", "-cp", path]
     return Writers(
+        class_path=path,
+        modules=modules,
         java=[*java, str(_HERE / "java/CloudEvents.java")],
         spring=[*java, str(_HERE / "java/SpringHeaders.java")],
         go=[str(go)],
