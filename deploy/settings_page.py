@@ -19,11 +19,12 @@ from evaluation_cancel.consumer.migrations.mapping import EvaluationsTable
 from evaluation_cancel.consumer.settings import ClusterSettings, ConsumerSettings
 from evaluation_cancel.producer.endpoint.settings import EndpointSettings, IssuerSettings
 from evaluation_cancel.producer.settings import ProducerSettings
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 
 _ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = _ROOT / "docs" / "settings.md"
-NAMES: Final = _ROOT / "schemas" / "evaluation_cancel" / "schemas" / "setting_names.py"
+NAMES: Final = _ROOT / "schemas" / "evaluation_cancel" / "schemas" / "settings" / "names.py"
 
 HEAD: Final = f"""# Settings
 

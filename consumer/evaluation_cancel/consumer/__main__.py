@@ -25,7 +25,7 @@ from evaluation_cancel.consumer.runtime.gc_tuning import search_rarely
 from evaluation_cancel.consumer.runtime.terminal import console
 from evaluation_cancel.consumer.settings import ALL_LOOPS, ConsumerSettings, Loop
 from evaluation_cancel.consumer.sql.connect import database
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 app = typer.Typer(
     no_args_is_help=True,

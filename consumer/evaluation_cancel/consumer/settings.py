@@ -1,6 +1,6 @@
 """The settings of the consumer, environment variables with the prefix EVALUATION_CANCEL_.
 
-`load_settings` in `schemas/kafka_settings.py` reads them.
+`load_settings` in `schemas/settings/loading.py` reads them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from deploy.local.demo.screen import Screen
 from deploy.local.errors import NotAsToldError
 from deploy.local.processes.process import Workspace
 from deploy.local.stand.system import System
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 
 BUCKET = "audit"
 LIMIT = 120.0

@@ -13,7 +13,7 @@ from typing import Self
 
 from deploy.local.errors import StandError
 from deploy.local.stand.system import System
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 
 _NAMESPACE = "STAND_NAMESPACE"
 _NODE = "STAND_NODE"

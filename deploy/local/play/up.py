@@ -14,7 +14,7 @@ from deploy.local.play.orchestrator import Evaluation, orchestrator
 from deploy.local.play.places import Places, write_environment
 from deploy.local.stand.stack import Stack, stack
 from deploy.local.stand.system import System, system
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 
 TEAM = "blue"
 

@@ -19,7 +19,8 @@ from deploy.local.processes.process import Child
 from deploy.local.services.issuer import Issuer
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

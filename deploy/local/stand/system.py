@@ -25,8 +25,9 @@ from deploy.local.services.issuer import Issuer, issuer
 from deploy.local.stand.endpoint import Endpoint, endpoint
 from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.migrations import schema
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
 from evaluation_cancel.schemas.postgres.login import PostgresLogin
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 from evaluation_cancel.schemas.topics import Topics
 
 CLUSTER = "local"

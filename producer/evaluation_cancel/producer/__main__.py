@@ -34,8 +34,8 @@ from evaluation_cancel.producer.publisher import Publisher
 from evaluation_cancel.producer.settings import ProducerSettings
 from evaluation_cancel.schemas.commands import RequestedBy
 from evaluation_cancel.schemas.identifiers import uuid7
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.settings.loading import load_settings
 from evaluation_cancel.schemas.wire import fetched
 
 NOT_KNOWN = 3

@@ -1,4 +1,4 @@
-"""The Kafka settings of every process. `load_settings.py` loads any settings.
+"""The Kafka settings of every process. `settings/loading.py` loads any settings.
 
 Other settings are in `consumer/settings.py`, `consumer/audit/cli/settings.py`, `producer/settings.py` and
 `producer/endpoint/settings.py`.
@@ -13,11 +13,10 @@ from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from evaluation_cancel.schemas.environment_source import EnvironmentSource
 from evaluation_cancel.schemas.kafka_tokens import ClientCredentials
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX, EnvironmentSource
 from evaluation_cancel.schemas.topics import Topics
 
-ENVIRONMENT_PREFIX: Final = "EVALUATION_CANCEL_"
 _LAST_PORT: Final = 65535
 _LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -23,7 +23,7 @@ from evaluation_cancel.consumer.runtime.supervisor import Supervisor
 from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.sql.connect import database
 from evaluation_cancel.consumer.wiring import Clients, wire
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 from tests.bench.kubernetes.instant_jobs import CLUSTER, InstantJobs
 from tests.bench.pipeline.reader import write
 

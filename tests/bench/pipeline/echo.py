@@ -14,7 +14,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from evaluation_cancel.consumer.settings import ConsumerSettings
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 from tests.bench.pipeline.reader import write
 
 _BATCH = 2000

@@ -24,7 +24,7 @@ from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.consumer.wiring import outcome_events
 from evaluation_cancel.schemas.events import Evidence
 from evaluation_cancel.schemas.identifiers import uuid7
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 from evaluation_cancel.schemas.wire.codec import RawRecord, decode_command
 from tests.bench.kubernetes.instant_jobs import InstantJobs
 from tests.bench.pipeline import one_by_one_sql as sql

@@ -22,7 +22,8 @@ from deploy.local.stand.stack import Stack
 from evaluation_cancel.consumer.domain.events import OutcomeEvents
 from evaluation_cancel.consumer.sql.database import Database
 from evaluation_cancel.consumer.teardown.resolve import Resolution, resolve
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
+from evaluation_cancel.schemas.kafka_settings import KafkaSettings
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 from tests.support.waiting import until
 
 TEAM = "team-7"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from evaluation_cancel.consumer.settings import ConsumerSettings
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 
 def test_the_defaults_are_usable() -> None:

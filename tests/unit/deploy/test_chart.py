@@ -16,7 +16,7 @@ from deploy.local.kubernetes.admin import CONSUMER_RULES
 from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.producer.endpoint.settings import EndpointSettings
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy" / "chart"

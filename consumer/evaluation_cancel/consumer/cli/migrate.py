@@ -13,7 +13,7 @@ from evaluation_cancel.consumer.migrations import installed
 from evaluation_cancel.consumer.migrations.reader_role import READER_ROLE, make_role, role_sql
 from evaluation_cancel.consumer.runtime.terminal import console, run_for_terminal
 from evaluation_cancel.consumer.settings import ConsumerSettings
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the database and the topics.")
 

@@ -18,7 +18,7 @@ from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.audit.cli.terminal import run_command
 from evaluation_cancel.consumer.audit.cli.verify import verify_command
 from evaluation_cancel.consumer.runtime import logs
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Explain, replay, archive, verify and report past cancellations.")
 _log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from evaluation_cancel.consumer.audit.cli.settings import AuditSettings
 from evaluation_cancel.consumer.audit.cli.terminal import CANNOT_ANSWER, run_command
 from evaluation_cancel.consumer.audit.explain.explain import Explain, Explanation
 from evaluation_cancel.consumer.audit.explain.view import print_json, show
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 _UNKNOWN: Final = 1
 

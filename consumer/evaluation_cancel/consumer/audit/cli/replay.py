@@ -36,7 +36,7 @@ from evaluation_cancel.consumer.audit.history.progress import metered
 from evaluation_cancel.consumer.audit.history.selection import Selection
 from evaluation_cancel.consumer.audit.replay.replay import replay
 from evaluation_cancel.consumer.audit.replay.topic import ProgressFile
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 Evaluation = Annotated[UUID | None, typer.Option(help="Only records of this evaluation.")]
 Team = Annotated[

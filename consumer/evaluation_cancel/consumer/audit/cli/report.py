@@ -24,7 +24,7 @@ from evaluation_cancel.consumer.audit.history.selection import Selection
 from evaluation_cancel.consumer.audit.report.html import page
 from evaluation_cancel.consumer.audit.report.report import Report, count
 from evaluation_cancel.consumer.audit.report.view import show
-from evaluation_cancel.schemas.load_settings import load_settings
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 
 def report_command(

@@ -27,8 +27,8 @@ from evaluation_cancel.consumer.audit.verify.context import Verification
 from evaluation_cancel.consumer.audit.verify.findings import Finding, Findings
 from evaluation_cancel.consumer.audit.verify.verify import verify
 from evaluation_cancel.consumer.domain.errors import Refusal, TemporaryError
-from evaluation_cancel.schemas.load_settings import load_settings
 from evaluation_cancel.schemas.plain_text import visible, visible_json
+from evaluation_cancel.schemas.settings.loading import load_settings
 
 _DEFECTS = 1
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
+
+ENVIRONMENT_PREFIX: Final = "EVALUATION_CANCEL_"
 
 
 class NotJson:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
-from evaluation_cancel.schemas.environment_source import NotJson
-from evaluation_cancel.schemas.kafka_settings import ENVIRONMENT_PREFIX, KafkaSettings
-from evaluation_cancel.schemas.setting_names import SETTING_NAMES
+from evaluation_cancel.schemas.settings.environment import ENVIRONMENT_PREFIX, NotJson
+from evaluation_cancel.schemas.settings.names import SETTING_NAMES
 
 _ELSEWHERE: Final = frozenset({"TEAM", "URL", "TOKEN", "CACHE"})
 """Variables of the command lines and of the local stand."""
@@ -21,7 +21,7 @@ _OF_A_SERVICE: Final = re.compile(
     r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 """What Kubernetes puts into every pod for a Service whose name begins like our prefix."""
-_Settings = TypeVar("_Settings", bound=KafkaSettings)
+_Settings = TypeVar("_Settings", bound=BaseSettings)
 
 
 def load_settings(settings_class: type[_Settings]) -> _Settings:
