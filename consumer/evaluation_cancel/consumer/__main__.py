@@ -17,6 +17,7 @@ import typer
 
 from evaluation_cancel.consumer.audit.cli.entry import app as audit_app
 from evaluation_cancel.consumer.cli import views
+from evaluation_cancel.consumer.cli.config import app as config_app
 from evaluation_cancel.consumer.cli.migrate import app as migrate_app
 from evaluation_cancel.consumer.cli.terminal import run_on_postgres
 from evaluation_cancel.consumer.domain.errors import Refusal
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(migrate_app, name="migrate")
 app.add_typer(audit_app, name="audit")
+app.add_typer(config_app, name="config")
 _log = structlog.get_logger(__name__)
 
 

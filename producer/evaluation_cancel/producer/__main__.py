@@ -188,6 +188,18 @@ def _follower(settings: ProducerSettings) -> OutcomeFollower:
     )
 
 
+@app.command()
+def config(
+    *, endpoint: Annotated[bool, typer.Option("--endpoint", help="Those of `serve`, which must be set.")] = False
+) -> None:
+    """Print each setting with its value and where that came from. Secrets are masked."""
+    from evaluation_cancel.producer.endpoint.settings import EndpointSettings  # noqa: PLC0415  # seldom needed
+    from evaluation_cancel.schemas.settings.shown import shown_settings  # noqa: PLC0415  # as above
+
+    for line in shown_settings(load_settings(EndpointSettings if endpoint else ProducerSettings)):
+        print(line)  # noqa: T201  # the command's answer
+
+
 def _actor(user: str | None, service: str | None, teams: list[str] | None) -> RequestedBy:
     try:
         if service is not None:

@@ -4,6 +4,7 @@ import pytest
 
 from evaluation_cancel.consumer.settings import ConsumerSettings
 from evaluation_cancel.schemas.settings.loading import load_settings
+from evaluation_cancel.schemas.settings.shown import shown_settings
 
 
 def test_the_defaults_are_usable() -> None:
@@ -108,3 +109,13 @@ def test_a_file_of_kafka_that_is_not_there_is_told_at_the_start(
         "EVALUATION_CANCEL_KAFKA_SSL_CERTIFICATE_FILE", __file__ if "CERT" not in name else "/nowhere/it.pem"
     )
     assert f"kafka_{name.lower()}_file: there is no file /nowhere/it.pem" in refusal(capsys)
+
+
+def test_settings_are_shown_with_their_origin_and_secrets_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVALUATION_CANCEL_POSTGRES_DSN", "postgresql://user:s3cret@host/db")
+    monkeypatch.setenv("EVALUATION_CANCEL_CLUSTERS", '{"eu\\u202e": {"context": "a"}}')
+    lines = list(shown_settings(load_settings(ConsumerSettings)))
+    assert 'EVALUATION_CANCEL_POSTGRES_DSN="**********"  # environment' in lines
+    assert "EVALUATION_CANCEL_HTTP_PORT=8081  # default" in lines
+    assert any('CLUSTERS={"eu\\u202e"' in line and line.endswith("# environment") for line in lines)
+    assert not any("s3cret" in line for line in lines)
