@@ -94,10 +94,11 @@ def _status_line(known: Mapping[str, Any]) -> Text:
     status = str(evaluation["status"])
     if status == UNKNOWN_STATUS:
         status = f"of an unknown status ({evaluation['word']})"
-    now = "it was never cancelled"
+    now = "no cancellation of it was accepted"
     if cancellations:
         last = cancellations[-1]
-        now = f"a cancellation is {last['phase']}" if last["ended_at"] is None else f"the last one {last['phase']}"
+        open_or_ended = "is open, in the phase" if last["ended_at"] is None else "ended as"
+        now = f"its last cancellation {open_or_ended} {last['phase']}"
     return Text(visible(f"Evaluation {evaluation['id']} is {status}; {now}."))
 
 

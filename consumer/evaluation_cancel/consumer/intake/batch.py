@@ -41,7 +41,7 @@ class DecisionBatch:
         """Events to publish again, because a duplicate command came."""
         self.counts: dict[str, int] = {}
         """How many commands had each decision, rejection code or other result."""
-        self.of_unknown_status: list[UUID] = []
+        self.of_unknown_status: set[UUID] = set()
         """Evaluations of commands that were rejected since their status has no meaning here."""
 
     def new_commands(
@@ -91,7 +91,7 @@ class DecisionBatch:
         elif not isinstance(decision, Accepted):
             self._record(command, seen, "rejected", decision.code, decision.cancellation_id)
             if decision.code == "unknown_status":
-                self.of_unknown_status.append(command.evaluation_id)
+                self.of_unknown_status.add(command.evaluation_id)
             self.messages.append(self._events.rejected(command, decision, self.now))
         return None
 

@@ -26,20 +26,23 @@ FROM pg_trigger WHERE tgname = ANY ($1) AND tgparentid = 0
 """
 MEANINGS: Final = "SELECT w AS word, evaluation_cancel.status_of(w) AS status FROM unnest($1::text[]) w"
 ROLE: Final = "SELECT count(*) FROM pg_roles WHERE rolname = $1"
-RIGHTS: Final = """
-SELECT has_schema_privilege($1, 'evaluation_cancel', 'USAGE') AS "USAGE on the schema evaluation_cancel",
-    has_table_privilege($1, $2::oid, 'SELECT') AS "SELECT on {table}",
-    has_table_privilege($1, $2::oid, 'UPDATE') AS "UPDATE on {table}",
-    has_table_privilege($1, 'evaluation_cancel.commands', 'SELECT') AND
-    has_table_privilege($1, 'evaluation_cancel.commands', 'INSERT') AND
-    has_table_privilege($1, 'evaluation_cancel.commands', 'UPDATE') AND
-    has_table_privilege($1, 'evaluation_cancel.commands', 'DELETE')
-        AS "SELECT, INSERT, UPDATE, DELETE on all tables in the schema evaluation_cancel"
+LACKING: Final = """
+SELECT 'USAGE on the schema evaluation_cancel' AS lacking
+WHERE NOT has_schema_privilege($1::name, 'evaluation_cancel', 'USAGE')
+UNION ALL
+SELECT p || ' on ' || $3::text FROM unnest(ARRAY['SELECT', 'UPDATE']) p
+WHERE NOT has_table_privilege($1::name, $2::oid, p)
+UNION ALL
+SELECT string_agg(p, ', ' ORDER BY place) || ' on evaluation_cancel.' || c.relname
+FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS all_four (p, place)
+WHERE c.relnamespace = 'evaluation_cancel'::regnamespace AND c.relkind = 'r' AND c.oid <> $2::oid
+    AND NOT has_table_privilege($1::name, c.oid, p)
+GROUP BY c.relname
 """
 _TABLE_KINDS: Final = ("r", "p")
 _STATUS_TYPES: Final = ("text", "character varying", "character", "citext")
 _SHOWN: Final = 20
-_ON_REPLICAS_TOO: Final = ("O", "A")
+_FIRING: Final = ("O", "A")
 """States of a trigger that fires for ordinary sessions."""
 
 
@@ -78,7 +81,7 @@ async def guard_problems(connection: Any, mapping: EvaluationsTable) -> list[str
     """What an upgrade with this mapping would change: guards that are missing or elsewhere, and meanings of words."""
     oid = await connection.fetchval(TABLE, mapping.quoted)
     guards = await connection.fetch(TRIGGERS, list(GUARD_NAMES), oid)
-    firing = {row["name"] for row in guards if row["ours"] and row["enabled"] in _ON_REPLICAS_TOO}
+    firing = {row["name"] for row in guards if row["ours"] and row["enabled"] in _FIRING}
     found = [
         f"{mapping.table}: the trigger {name} is not there or disabled" for name in GUARD_NAMES if name not in firing
     ]
@@ -101,8 +104,8 @@ async def right_problems(connection: Any, mapping: EvaluationsTable, logins: Seq
         if not await connection.fetchval(ROLE, login):
             found.append(f"{login}: there is no such role")
             continue
-        rights = await connection.fetchrow(RIGHTS.format(table=mapping.table), login, oid)
-        found += [f"{login}: lacks {right}" for right, granted in rights.items() if not granted]
+        lacking = await connection.fetch(LACKING, login, oid, mapping.table)
+        found += [f"{login}: lacks {row['lacking']}" for row in lacking]
     return found
 
 

@@ -155,9 +155,27 @@ async def test_the_check_names_words_guards_and_rights_that_are_missing(own: Own
         "'LOST' means unknown to the database, and failed in the settings; run `migrate upgrade`",
         f"{name}: lacks USAGE on the schema evaluation_cancel",
         f"{name}: lacks UPDATE on public.runs",
+        f"{name}: lacks SELECT, INSERT, UPDATE, DELETE on evaluation_cancel.cancellations",
         "nobody: there is no such role",
     ):
         assert part in said
+
+
+async def test_the_check_finds_nothing_where_all_is_granted_and_mapped(own: OwnTable) -> None:
+    name = f"consumer_{uuid4().hex[:8]}"
+    await own.run("DRAFT")
+    await own.env.admin.execute(
+        f"""
+        CREATE ROLE {name};
+        GRANT USAGE ON SCHEMA evaluation_cancel TO {name};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA evaluation_cancel TO {name};
+        GRANT SELECT, UPDATE ON public.runs TO {name}
+        """
+    )
+    try:
+        assert await own.problems(MAPPING, name) == ""
+    finally:
+        await own.env.admin.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
 @pytest.mark.parametrize(
